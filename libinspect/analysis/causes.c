@@ -1,0 +1,271 @@
+/* causes.c - survivors grouped by pattern.
+ *
+ * The survivor tree gives every survivor its pattern and its holder. A survivor belongs to the
+ * cause of the pattern of the directly held survivor above it. The representative of a cause is the
+ * directly held member with the shortest chain, then the least label where the chains part (the
+ * lowest index, the first name), then the first position: two chains that part do so in one row, so
+ * one comparison decides. */
+#include "analysis/causes.h"
+
+#include <string.h>
+
+#include "analysis/label_order.h"
+#include "analysis/survivor_tree.h"
+#include "analysis/suspects.h"
+#include "analysis/tiers.h"
+
+enum { WORK_STEPS = 1 << 12 };
+
+struct member {
+  uint32_t cause;
+  bool is_held;
+  object_id object;
+  uint64_t address;
+};
+
+struct grouping {
+  const struct graph *graph;
+  const struct chains *chains;
+  const struct chains_options *options;
+  const struct dominators *dominators;
+  const object_id *survivors;
+  size_t survivor_count;
+  const struct work *work;
+  struct causes *result;
+  struct survivor_tree tree;
+  struct tiers tiers;
+  struct label_order order;
+  struct number_map cause_of_pattern;
+  struct grouping_patterns VECTOR(uint32_t) patterns; /* of the causes */
+  struct member *members;
+};
+
+/* ---- Which cause ------------------------------------------------------------------------------
+ */
+
+/* The cause of a pattern, new or not; UINT32_MAX: out of memory. */
+static uint32_t cause_of(struct grouping *grouping, uint32_t pattern) {
+  struct causes *result = grouping->result;
+  uint32_t cause = number_map_get(&grouping->cause_of_pattern, pattern);
+  if (cause != NO_NUMBER) return cause;
+  cause = (uint32_t)result->count;
+  struct cause item = {.cut_frees = SIZE_MAX};
+  if (result->count >= NO_NUMBER - 1 || !vector_push(result, item) ||
+      !vector_push(&grouping->patterns, pattern) ||
+      !number_map_set(&grouping->cause_of_pattern, pattern, cause))
+    return UINT32_MAX;
+  return cause;
+}
+
+static struct inspect_error *assign(struct grouping *grouping) {
+  struct causes *result = grouping->result;
+  const struct graph_label_source *labels = &grouping->graph->labels;
+  for (size_t i = 0; i < grouping->survivor_count; i++) {
+    object_id object = grouping->survivors[i];
+    result->cause_of[i] = UINT32_MAX;
+    result->held_by[i] = NO_OBJECT;
+    if (!bitset_has(&grouping->chains->settled, object)) continue;
+    object_id top = survivor_tree_top(&grouping->tree, object);
+    uint32_t cause = cause_of(grouping, survivor_tree_node(&grouping->tree, top)->pattern);
+    if (cause == UINT32_MAX) return error_no_memory();
+    result->cause_of[i] = cause;
+    result->held_by[i] = survivor_tree_node(&grouping->tree, object)->holder;
+    result->items[cause].count++;
+    grouping->members[result->member_count++] =
+        (struct member){.cause = cause,
+                        .is_held = result->held_by[i] != NO_OBJECT,
+                        .object = object,
+                        .address = labels->address(labels->context, object)};
+  }
+  return NULL;
+}
+
+static int compare_members(const void *a, const void *b) {
+  const struct member *x = a, *y = b;
+  if (x->cause != y->cause) return x->cause < y->cause ? -1 : 1;
+  if (x->is_held != y->is_held) return x->is_held ? 1 : -1;
+  if (x->address != y->address) return x->address < y->address ? -1 : 1;
+  return (x->object > y->object) - (x->object < y->object);
+}
+
+static void sort_members(struct grouping *grouping) {
+  struct causes *result = grouping->result;
+  if (result->member_count)
+    qsort(grouping->members, result->member_count, sizeof *grouping->members, compare_members);
+  for (size_t i = result->member_count; i-- > 0;) {
+    result->members[i] = grouping->members[i].object;
+    result->items[grouping->members[i].cause].first = i;
+  }
+}
+
+/* ---- The representative -----------------------------------------------------------------------
+ */
+
+/* Whether the chain of `a` is preferred to the one of `b`, of the same depth. */
+static bool is_lesser(struct grouping *grouping, object_id a, object_id b) {
+  const struct chains *chains = grouping->chains;
+  const struct graph *graph = grouping->graph;
+  while (chains->parent[a] != chains->parent[b]) {
+    a = chains->parent[a];
+    b = chains->parent[b];
+  }
+  object_id parent = chains->parent[a];
+  if (parent == NO_OBJECT)
+    return tiers_compare_starts(&grouping->tiers, chains->via[a], chains->via[b]) < 0;
+  reference_id x = chains_reference(graph, chains, a), y = chains_reference(graph, chains, b);
+  int result = label_order_compare(&grouping->order, parent, x, parent, y, true);
+  return result ? result < 0 : x < y;
+}
+
+static object_id representative(struct grouping *grouping, const struct cause *cause) {
+  const struct member *members = &grouping->members[cause->first];
+  object_id best = members[0].object;
+  uint32_t depth = survivor_tree_node(&grouping->tree, best)->depth;
+  for (size_t i = 1; i < cause->count && members[i].is_held == members[0].is_held; i++) {
+    object_id object = members[i].object;
+    uint32_t other = survivor_tree_node(&grouping->tree, object)->depth;
+    if (other > depth || (other == depth && !is_lesser(grouping, object, best))) continue;
+    best = object;
+    depth = other;
+  }
+  return best;
+}
+
+/* ---- The causes -------------------------------------------------------------------------------
+ */
+
+static bool describe(struct grouping *grouping, uint32_t number) {
+  struct causes *result = grouping->result;
+  struct cause *cause = &result->items[number];
+  struct text text = {0};
+  bool ok = patterns_text(&grouping->tree.patterns, grouping->patterns.items[number], &text);
+  if (ok) cause->pattern = arena_copy(&result->arena, text.items, text.count);
+  if (ok) cause->fingerprint = patterns_hash(text.items, text.count);
+  vector_free(&text);
+  return ok && cause->pattern &&
+         chains_get(grouping->graph, grouping->chains, grouping->options,
+                    representative(grouping, cause), &cause->chain);
+}
+
+static struct inspect_error *describe_all(struct grouping *grouping) {
+  struct causes *result = grouping->result;
+  struct suspects suspects = {
+      .graph = grouping->graph,
+      .dominators = grouping->dominators,
+      .survivors = grouping->options ? grouping->options->survivors : NULL,
+  };
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; i < result->count && !error; i++) {
+    struct cause *cause = &result->items[i];
+    if (!describe(grouping, (uint32_t)i) ||
+        (grouping->dominators && !suspects_find(&suspects, cause, &result->members[cause->first])))
+      error = error_no_memory();
+    else if (i % WORK_STEPS == 0 && work_stops(grouping->work, "causes", i, result->count))
+      error = error_interrupted();
+  }
+  suspects_free(&suspects);
+  return error;
+}
+
+static int compare_causes(const void *a, const void *b) {
+  const struct cause *x = a, *y = b;
+  if (x->retained_bytes != y->retained_bytes) return x->retained_bytes > y->retained_bytes ? -1 : 1;
+  if (x->count != y->count) return x->count > y->count ? -1 : 1;
+  if (x->fingerprint != y->fingerprint) return x->fingerprint < y->fingerprint ? -1 : 1;
+  int result = strcmp(x->pattern, y->pattern);
+  return result ? result : (x->first > y->first) - (x->first < y->first);
+}
+
+/* Worst first; `first` tells which one a cause was. */
+static bool sort_causes(struct grouping *grouping) {
+  struct causes *result = grouping->result;
+  if (!result->count) return true;
+  uint32_t *rank = malloc(result->count * sizeof *rank);
+  if (!rank) return false;
+  qsort(result->items, result->count, sizeof *result->items, compare_causes);
+  for (size_t i = 0; i < result->count; i++)
+    rank[grouping->members[result->items[i].first].cause] = (uint32_t)i;
+  for (size_t i = 0; i < grouping->survivor_count; i++)
+    if (result->cause_of[i] != UINT32_MAX) result->cause_of[i] = rank[result->cause_of[i]];
+  free(rank);
+  return true;
+}
+
+/* ---- Interface --------------------------------------------------------------------------------
+ */
+
+static struct inspect_error *allocate(struct grouping *grouping) {
+  struct causes *result = grouping->result;
+  size_t count = grouping->survivor_count + 1;
+  if (count > SIZE_MAX / sizeof *grouping->members) return error_no_memory();
+  label_order_init(&grouping->order, grouping->graph);
+  result->members = malloc(count * sizeof *result->members);
+  result->cause_of = malloc(count * sizeof *result->cause_of);
+  result->held_by = malloc(count * sizeof *result->held_by);
+  grouping->members = malloc(count * sizeof *grouping->members);
+  if (!result->members || !result->cause_of || !result->held_by || !grouping->members ||
+      !tiers_init(&grouping->tiers, grouping->graph, grouping->options))
+    return error_no_memory();
+  return survivor_tree_init(&grouping->tree, grouping->graph, grouping->chains, grouping->options,
+                            grouping->survivors, grouping->survivor_count, grouping->work);
+}
+
+static struct inspect_error *group(struct grouping *grouping) {
+  TRY(allocate(grouping));
+  TRY(assign(grouping));
+  sort_members(grouping);
+  TRY(describe_all(grouping));
+  return sort_causes(grouping) ? NULL : error_no_memory();
+}
+
+struct inspect_error *causes_group(const struct graph *graph, const struct chains *chains,
+                                   const struct chains_options *options,
+                                   const struct dominators *dominators, const object_id *survivors,
+                                   size_t survivor_count, const struct work *work,
+                                   struct causes *result) {
+  struct grouping grouping = {.graph = graph,
+                              .chains = chains,
+                              .options = options,
+                              .dominators = dominators,
+                              .survivors = survivors,
+                              .survivor_count = survivor_count,
+                              .work = work,
+                              .result = result};
+  *result = (struct causes){0};
+  arena_init(&result->arena);
+  struct inspect_error *error = group(&grouping);
+  survivor_tree_free(&grouping.tree);
+  tiers_free(&grouping.tiers);
+  label_order_free(&grouping.order);
+  number_map_free(&grouping.cause_of_pattern);
+  vector_free(&grouping.patterns);
+  free(grouping.members);
+  if (error) causes_free(result);
+  return error;
+}
+
+struct inspect_error *causes_cut_check(const struct graph *graph, struct causes *causes,
+                                       size_t cause, const struct work *work) {
+  struct cause *item = &causes->items[cause];
+  if (!item->suspect) return NULL;
+  const struct graph_mask mask = {
+      .kinds = ALL_KINDS, .cut = &item->chain.items[item->suspect].reference, .cut_count = 1};
+  struct collection collection;
+  TRY(collect(graph, &mask, work, &collection));
+  item->cut_frees = 0;
+  for (size_t i = 0; i < item->count; i++)
+    item->cut_frees += !bitset_has(&collection.live, causes->members[item->first + i]);
+  collection_free(&collection);
+  return NULL;
+}
+
+void causes_free(struct causes *causes) {
+  for (size_t i = 0; i < causes->count; i++)
+    vector_free(&causes->items[i].chain);
+  vector_free(causes);
+  free(causes->members);
+  free(causes->cause_of);
+  free(causes->held_by);
+  arena_free(&causes->arena);
+  *causes = (struct causes){0};
+}

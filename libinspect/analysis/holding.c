@@ -1,0 +1,161 @@
+/* holding.c - which references hold: rules of weak tables, and an index from ephemeron keys to
+ * their values.
+ *
+ * The index is a bit set of the keys, ranked by popcount, and rows of values: no array over all
+ * objects. An entry counts only if its table is reachable. The caller's `live` says that, unless a
+ * mask may have cut the table off: then what is reachable is marked here. */
+#include "analysis/holding.h"
+
+#include <stdlib.h>
+
+static const uint8_t BOTH = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
+
+bool holding_holds(const struct holding *holding, object_id object, reference_id reference) {
+  const struct graph *graph = holding->graph;
+  uint8_t flags = graph->flags[object], kind = graph->kind[reference];
+  if (!mask_follows(holding->mask, kind, reference)) return false;
+  if (graph_is_strong(flags, kind)) return true;
+  if (graph_is_ephemeron_value(flags, kind)) {
+    object_id key = entry_key(graph, graph_first(graph, object), reference);
+    return key == NO_OBJECT || is_string(graph, key);
+  }
+  if (!is_string(graph, graph->target[reference])) return false;
+  if (kind != REFERENCE_KEY || (flags & BOTH) != BOTH) return true;
+  object_id value = entry_value(graph, graph_first(graph, (uint64_t)object + 1), reference);
+  return value == NO_OBJECT || is_string(graph, value) || !holding->left ||
+         bitset_has(holding->left, value);
+}
+
+static struct inspect_error *mark_reached(struct holding *holding, const struct bitset *live,
+                                          const struct graph_mask *mask, const struct work *work) {
+  const struct graph *graph = holding->graph;
+  struct graph_mask within = mask ? *mask : (struct graph_mask){.kinds = ALL_KINDS};
+  struct bitset avoid = {0};
+  if (!bitset_init(&holding->reached, graph->object_count)) return error_no_memory();
+  if (live) {
+    if (!bitset_init(&avoid, graph->object_count)) return error_no_memory();
+    for (uint64_t i = 0; i < avoid.size / 64 + 1; i++)
+      avoid.words[i] = ~live->words[i] | (within.avoid ? within.avoid->words[i] : 0);
+    within.avoid = &avoid;
+  }
+  struct marking marking;
+  struct inspect_error *error =
+      marking_init(&marking, graph, live || mask ? &within : NULL, work, &holding->reached);
+  if (!error) {
+    marking_add_roots(&marking, true);
+    error = marking_run(&marking);
+  }
+  marking_free(&marking);
+  bitset_free(&avoid);
+  return error;
+}
+
+/* Finds the next entry of an ephemeron table from *reference on whose key holds its value. */
+static bool next_entry(const struct holding *holding, object_id table, reference_id *reference,
+                       object_id *key) {
+  const struct graph *graph = holding->graph;
+  reference_id first = graph_first(graph, table), end = graph_first(graph, (uint64_t)table + 1);
+  for (; *reference < end; ++*reference) {
+    uint8_t kind = graph->kind[*reference];
+    if (!graph_is_ephemeron_value(graph->flags[table], kind)) continue;
+    if (!mask_follows(holding->mask, kind, *reference)) continue;
+    *key = entry_key(graph, first, *reference);
+    if (*key != NO_OBJECT && !is_string(graph, *key)) return true;
+  }
+  return false;
+}
+
+/* Calls `use` for every entry of every reachable ephemeron table. */
+static void for_entries(struct holding *holding,
+                        void (*use)(struct holding *, object_id key, object_id value)) {
+  const struct graph *graph = holding->graph;
+  for (uint32_t table = next_with_flags(graph, 0, OBJECT_WEAK_KEYS); table < graph->object_count;
+       table = next_with_flags(graph, table + 1, OBJECT_WEAK_KEYS)) {
+    if ((graph->flags[table] & OBJECT_WEAK_VALUES) || !bitset_has(holding->left, table)) continue;
+    reference_id reference = graph_first(graph, table);
+    for (object_id key; next_entry(holding, table, &reference, &key); reference++)
+      use(holding, key, graph->target[reference]);
+  }
+}
+
+static void mark_key(struct holding *holding, object_id key, object_id value) {
+  (void)value;
+  bitset_add(&holding->keys, key);
+}
+
+static void count_value(struct holding *holding, object_id key, object_id value) {
+  (void)value;
+  holding->first[holding_key_rank(holding, key)]++;
+}
+
+static void place_value(struct holding *holding, object_id key, object_id value) {
+  holding->values[--holding->first[holding_key_rank(holding, key)]] = value;
+}
+
+static struct inspect_error *index_ephemerons(struct holding *holding) {
+  uint32_t count = holding->graph->object_count;
+  holding->ranks = calloc(((size_t)count >> 9) + 1, sizeof *holding->ranks);
+  if (!bitset_init(&holding->keys, count) || !holding->ranks) return error_no_memory();
+  for_entries(holding, mark_key);
+  uint32_t key_count = 0;
+  for (uint64_t i = 0; i < holding->keys.size / 64 + 1; i++) {
+    if (i % 8 == 0) holding->ranks[i / 8] = key_count;
+    key_count += (uint32_t)__builtin_popcountll(holding->keys.words[i]);
+  }
+  if (!key_count) return NULL;
+  holding->first = calloc((size_t)key_count + 1, sizeof *holding->first);
+  if (!holding->first) return error_no_memory();
+  for_entries(holding, count_value);
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < key_count; i++) {
+    total += holding->first[i];
+    holding->first[i] = (uint32_t)total; /* where its values end: placing counts it down */
+  }
+  if (total > UINT32_MAX) return error_no_memory();
+  holding->first[key_count] = (uint32_t)total;
+  holding->values = malloc((size_t)total * sizeof *holding->values);
+  if (!holding->values) return error_no_memory();
+  for_entries(holding, place_value);
+  return NULL;
+}
+
+/* Who takes part, and who of them may hold something. */
+static void divide(struct holding *holding, const struct bitset *live) {
+  const struct graph *graph = holding->graph;
+  for (uint32_t object = 0; object < graph->object_count; object++) {
+    if (live && !bitset_has(live, object)) continue;
+    if (!mask_enters(holding->mask, object)) continue;
+    bool has_row = graph_first(graph, object) < graph_first(graph, (uint64_t)object + 1);
+    bool is_key = holding->values && bitset_has(&holding->keys, object);
+    bitset_add(has_row || is_key ? &holding->inner : &holding->leaves, object);
+  }
+}
+
+struct inspect_error *holding_init(struct holding *holding, const struct graph *graph,
+                                   const struct bitset *live, const struct graph_mask *mask,
+                                   const struct work *work) {
+  *holding = (struct holding){.graph = graph, .mask = mask, .left = live};
+  if (!bitset_init(&holding->inner, graph->object_count) ||
+      !bitset_init(&holding->leaves, graph->object_count))
+    return error_no_memory();
+  if (next_with_flags(graph, 0, OBJECT_WEAK_KEYS) < graph->object_count) {
+    if (mask || !live) {
+      TRY(mark_reached(holding, live, mask, work));
+      holding->left = &holding->reached;
+    }
+    TRY(index_ephemerons(holding));
+  }
+  divide(holding, live);
+  return NULL;
+}
+
+void holding_free(struct holding *holding) {
+  bitset_free(&holding->inner);
+  bitset_free(&holding->leaves);
+  bitset_free(&holding->reached);
+  bitset_free(&holding->keys);
+  free(holding->ranks);
+  free(holding->first);
+  free(holding->values);
+  *holding = (struct holding){0};
+}

@@ -1,0 +1,97 @@
+/* holding.h - the edges that dominators are computed over: which reference holds its target.
+ *
+ *   strong references, and in tables of any weak mode those to strings, which Lua never clears (but
+ *   not a string key of an entry that is dropped because its value is)
+ *   key -> value for each entry of an ephemeron table whose key is an object other than a string;
+ *   not table -> value
+ *
+ * Objects that hold something are `inner`, the others `leaves`; both only if they take part. Edges
+ * of an object are enumerated in the order of its row, then the values it is an ephemeron key of.
+ */
+#ifndef ANALYSIS_HOLDING_H
+#define ANALYSIS_HOLDING_H
+
+#include "analysis/mark.h"
+#include "base/bitset.h"
+#include "base/work.h"
+#include "graph/graph.h"
+
+struct holding {
+  const struct graph *graph;
+  const struct graph_mask *mask;
+  struct bitset inner, leaves;
+  const struct bitset *left; /* what is reachable, or more if nothing depends on it; may be NULL */
+  struct bitset reached;     /* owns it if it had to be computed                                 */
+  /* Ephemerons: the values of the i-th key (by id) are values[first[i] .. first[i + 1]). */
+  struct bitset keys;
+  uint32_t *ranks; /* how many keys lie before each 512 objects */
+  uint32_t *first;
+  object_id *values;
+};
+
+/* Always holding_free afterwards. */
+MUST_CHECK struct inspect_error *holding_init(struct holding *holding, const struct graph *graph,
+                                              const struct bitset *live,
+                                              const struct graph_mask *mask,
+                                              const struct work *work);
+void holding_free(struct holding *holding);
+
+/* Whether a reference of `object` holds: the mask, and the rules of weak tables. */
+bool holding_holds(const struct holding *holding, object_id object, reference_id reference);
+
+static inline uint32_t holding_key_rank(const struct holding *holding, object_id key) {
+  uint32_t word = key >> 6, rank = holding->ranks[key >> 9];
+  for (uint32_t i = word & ~UINT32_C(7); i < word; i++)
+    rank += (uint32_t)__builtin_popcountll(holding->keys.words[i]);
+  uint64_t below = (UINT64_C(1) << (key & 63)) - 1;
+  return rank + (uint32_t)__builtin_popcountll(holding->keys.words[word] & below);
+}
+
+/* A place among the edges of an object; (at - row) + (value - first_value) is its offset. */
+struct held {
+  object_id object;
+  bool plain; /* every reference of the row holds */
+  reference_id row, at, end;
+  uint32_t first_value, value, last_value;
+};
+
+static inline struct held held_begin(const struct holding *holding, object_id object) {
+  const struct graph *graph = holding->graph;
+  struct held held = {.object = object};
+  held.row = held.at = graph_first(graph, object);
+  held.end = graph_first(graph, (uint64_t)object + 1);
+  held.plain = !holding->mask && !(graph->flags[object] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES));
+  if (holding->values && bitset_has(&holding->keys, object)) {
+    uint32_t rank = holding_key_rank(holding, object);
+    held.first_value = held.value = holding->first[rank];
+    held.last_value = holding->first[rank + 1];
+  }
+  return held;
+}
+
+static inline uint32_t held_offset(const struct held *held) {
+  return (uint32_t)(held->at - held->row) + (held->value - held->first_value);
+}
+
+/* Goes to an offset that held_offset returned for the same object. */
+static inline void held_seek(struct held *held, uint32_t offset) {
+  uint64_t length = held->end - held->row;
+  held->at = offset < length ? held->row + offset : held->end;
+  held->value = held->first_value + (offset < length ? 0 : offset - (uint32_t)length);
+}
+
+/* The next object held; false if there is none. It need not take part. */
+static inline bool held_next(const struct holding *holding, struct held *held, object_id *target) {
+  const struct graph *graph = holding->graph;
+  while (held->at < held->end) {
+    reference_id reference = held->at++;
+    if (!held->plain && !holding_holds(holding, held->object, reference)) continue;
+    *target = graph->target[reference];
+    return true;
+  }
+  if (held->value == held->last_value) return false;
+  *target = holding->values[held->value++];
+  return true;
+}
+
+#endif

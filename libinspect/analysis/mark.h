@@ -1,0 +1,98 @@
+/* mark.h - what is reachable: the marking under the computed full collection.
+ *
+ * Objects are marked breadth first over the rows of the graph; ephemerons are converged by an index
+ * from keys to the values that wait for them, so that the whole takes time linear in references
+ * whatever the shape of the ephemeron tables. Marking more roots after a run and running again is
+ * what a collection does to resurrect. The rules of weak tables are in graph.h; a string as key of
+ * an ephemeron counts as reached and is marked with its table, as Lua does. */
+#ifndef ANALYSIS_MARK_H
+#define ANALYSIS_MARK_H
+
+#include "base/bitset.h"
+#include "base/vector.h"
+#include "base/work.h"
+#include "graph/graph.h"
+
+struct object_list VECTOR(object_id);
+
+struct waiting_value {
+  object_id value;
+  uint32_t next; /* position + 1 of the next value that waits for the same key; 0: none */
+};
+
+struct marking {
+  const struct graph *graph;
+  const struct graph_mask *mask;
+  const struct work *work;
+  struct bitset *marked;         /* the caller's                                          */
+  object_id *queue;              /* every marked object once, in order of marking         */
+  uint32_t head, tail;           /* queue[head .. tail) has still to be visited           */
+  struct object_list weak;       /* weak tables of any mode, in order of visit            */
+  struct object_list ephemerons; /* those whose entries have still to be looked at        */
+  uint32_t *waits;               /* by key: position + 1 of its first waiting value, or 0;
+                                    NULL until there is one                               */
+  struct waiting_values VECTOR(struct waiting_value) values;
+};
+
+/* Marks into `marked`, an empty set over the graph's objects. Always marking_free afterwards. */
+MUST_CHECK struct inspect_error *marking_init(struct marking *marking, const struct graph *graph,
+                                              const struct graph_mask *mask,
+                                              const struct work *work, struct bitset *marked);
+void marking_free(struct marking *marking);
+
+/* Starts over with another empty set. */
+void marking_restart(struct marking *marking, struct bitset *marked);
+
+/* Marks one object unless the mask avoids it; what it refers to is marked by the next run. */
+static inline void marking_add(struct marking *marking, object_id object) {
+  if (mask_enters(marking->mask, object) && bitset_insert(marking->marked, object))
+    marking->queue[marking->tail++] = object;
+}
+
+/* Marks the target of a reference if the mask lets it be followed. */
+static inline void marking_follow(struct marking *marking, reference_id reference) {
+  const struct graph *graph = marking->graph;
+  if (mask_follows(marking->mask, graph->kind[reference], reference))
+    marking_add(marking, graph->target[reference]);
+}
+
+/* Marks the roots (ROOT_GLOBALS and ROOT_LOADED are none) and OBJECT_FIXED objects. */
+void marking_add_roots(struct marking *marking, bool with_pending);
+
+/* Marks all that is reachable from what is marked, ephemerons converged. */
+MUST_CHECK struct inspect_error *marking_run(struct marking *marking);
+
+/* The first object from `object` on that has one of the flags; object_count if there is none. */
+uint32_t next_with_flags(const struct graph *graph, uint32_t object, uint8_t flags);
+
+static inline bool root_keeps(enum root_kind kind) {
+  return kind != ROOT_GLOBALS && kind != ROOT_LOADED;
+}
+
+/* Whether the reference is the value of a table entry. */
+static inline bool is_entry_value(uint8_t kind) {
+  return kind == REFERENCE_FIELD || kind == REFERENCE_KEYED || kind == REFERENCE_INDEX;
+}
+
+/* The key object of an entry, given its value and the start of the row; NO_OBJECT if the key is a
+ * number or the like. */
+static inline object_id entry_key(const struct graph *graph, reference_id first,
+                                  reference_id value) {
+  bool has_key = value > first && graph->kind[value] != REFERENCE_INDEX &&
+                 graph->kind[value - 1] == REFERENCE_KEY;
+  return has_key ? graph->target[value - 1] : NO_OBJECT;
+}
+
+/* The value object of an entry, given its key and the end of the row; NO_OBJECT if the value is no
+ * object. */
+static inline object_id entry_value(const struct graph *graph, reference_id end, reference_id key) {
+  bool has_value = key + 1 < end && (graph->kind[key + 1] == REFERENCE_FIELD ||
+                                     graph->kind[key + 1] == REFERENCE_KEYED);
+  return has_value ? graph->target[key + 1] : NO_OBJECT;
+}
+
+static inline bool is_string(const struct graph *graph, object_id object) {
+  return graph->type[object] == OBJECT_STRING;
+}
+
+#endif

@@ -1,0 +1,191 @@
+/* survivor_tree.c - marks the objects on the chains, makes the token of each one's reference, then
+ * the patterns from the roots down.
+ *
+ * Tokens are made in the order of references, so that the labels of one object are read in row
+ * order. Holders never form a cycle: a chain and an entry's key are settled before what they lead
+ * to. */
+#include "analysis/survivor_tree.h"
+
+#include <string.h>
+
+enum { WORK_STEPS = 1 << 14 };
+
+struct objects VECTOR(object_id);
+
+struct incoming {
+  reference_id reference;
+  object_id object;
+};
+
+static bool is_survivor(const struct survivor_tree *tree, object_id object) {
+  const struct bitset *survivors = tree->options ? tree->options->survivors : NULL;
+  return survivors && bitset_has(survivors, object);
+}
+
+/* The survivor that keeps an object by being the key of the entry it was reached over. */
+static object_id survivor_key(const struct survivor_tree *tree, object_id object) {
+  const struct graph *graph = tree->graph;
+  object_id parent = tree->chains->parent[object];
+  if (parent == NO_OBJECT || !(graph->flags[parent] & OBJECT_WEAK_KEYS)) return NO_OBJECT;
+  reference_id reference = chains_reference(graph, tree->chains, object);
+  if (!graph_is_ephemeron_value(graph->flags[parent], graph->kind[reference])) return NO_OBJECT;
+  object_id key = graph->target[reference - 1];
+  return key != object && is_survivor(tree, key) && bitset_has(&tree->chains->settled, key)
+             ? key
+             : NO_OBJECT;
+}
+
+/* Adds the objects of the chains, and of those of keys. */
+static struct inspect_error *mark(struct survivor_tree *tree, const object_id *survivors,
+                                  size_t count, const struct work *work) {
+  struct objects keys = {0};
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; !error && (i < count || keys.count);) {
+    object_id object = keys.count ? keys.items[--keys.count] : survivors[i++];
+    if (i % WORK_STEPS == 0 && work_stops(work, "causes", i, 4 * count))
+      error = error_interrupted();
+    if (!bitset_has(&tree->chains->settled, object)) continue;
+    for (; object != NO_OBJECT && bitset_insert(&tree->objects, object);
+         object = tree->chains->parent[object]) {
+      object_id key = survivor_key(tree, object);
+      if (key != NO_OBJECT && !vector_push(&keys, key)) error = error_no_memory();
+    }
+  }
+  vector_free(&keys);
+  return error;
+}
+
+static struct inspect_error *number(struct survivor_tree *tree) {
+  size_t words = (size_t)(tree->objects.size / 64 + 1);
+  tree->before = malloc(words * sizeof *tree->before);
+  if (!tree->before) return error_no_memory();
+  for (size_t i = 0; i < words; i++) {
+    tree->before[i] = tree->count;
+    tree->count += (uint32_t)__builtin_popcountll(tree->objects.words[i]);
+  }
+  tree->nodes = malloc(((size_t)tree->count + 1) * sizeof *tree->nodes);
+  if (!tree->nodes) return error_no_memory();
+  memset(tree->nodes, 0xff, (size_t)tree->count * sizeof *tree->nodes);
+  return NULL;
+}
+
+static int compare_incoming(const void *a, const void *b) {
+  const struct incoming *x = a, *y = b;
+  return (x->reference > y->reference) - (x->reference < y->reference);
+}
+
+/* The references between the objects of the tree, in row order. */
+static struct incoming *list_incoming(const struct survivor_tree *tree, size_t *count) {
+  struct incoming *list = malloc(((size_t)tree->count + 1) * sizeof *list);
+  *count = 0;
+  if (!list) return NULL;
+  for (size_t word = 0; word < tree->objects.size / 64 + 1; word++)
+    for (uint64_t bits = tree->objects.words[word]; bits; bits &= bits - 1) {
+      object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      reference_id reference = chains_reference(tree->graph, tree->chains, object);
+      if (reference != NO_REFERENCE) list[(*count)++] = (struct incoming){reference, object};
+    }
+  qsort(list, *count, sizeof *list, compare_incoming);
+  return list;
+}
+
+static struct inspect_error *make_tokens(struct survivor_tree *tree, const struct work *work) {
+  size_t count;
+  struct incoming *list = list_incoming(tree, &count);
+  if (!list) return error_no_memory();
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; i < count && !error; i++) {
+    object_id object = list[i].object, parent = tree->chains->parent[object];
+    uint32_t token = patterns_token(&tree->patterns, parent, list[i].reference);
+    survivor_tree_node(tree, object)->token = token;
+    if (token == NO_NUMBER)
+      error = error_no_memory();
+    else if (i % WORK_STEPS == 0 && work_stops(work, "causes", count + i, 4 * count))
+      error = error_interrupted();
+  }
+  free(list);
+  return error;
+}
+
+static bool start(struct survivor_tree *tree, object_id object) {
+  bool by_hand = tree->options && tree->options->from;
+  const struct graph_root *root = by_hand ? NULL : &tree->graph->roots[tree->chains->via[object]];
+  struct survivor_node *node = survivor_tree_node(tree, object);
+  node->pattern = patterns_start(&tree->patterns, root);
+  node->depth = 0;
+  return node->pattern != NO_NUMBER;
+}
+
+static bool extend(struct survivor_tree *tree, object_id object) {
+  object_id parent = tree->chains->parent[object];
+  if (parent == NO_OBJECT) return start(tree, object);
+  struct survivor_node *node = survivor_tree_node(tree, object);
+  const struct survivor_node *above = survivor_tree_node(tree, parent);
+  object_id key = survivor_key(tree, object);
+  node->depth = above->depth + 1;
+  node->holder = is_survivor(tree, parent) ? parent : key != NO_OBJECT ? key : above->holder;
+  node->pattern = patterns_extend(&tree->patterns, above->pattern, node->token);
+  return node->pattern != NO_NUMBER;
+}
+
+/* Each object's pattern once its parent has one. */
+static struct inspect_error *make_patterns(struct survivor_tree *tree, const struct work *work) {
+  struct objects path = {0};
+  bool ok = true;
+  for (size_t word = 0; ok && word < tree->objects.size / 64 + 1; word++) {
+    if (word % WORK_STEPS == 0 && work_stops(work, "causes", 1, 2)) {
+      vector_free(&path);
+      return error_interrupted();
+    }
+    for (uint64_t bits = tree->objects.words[word]; ok && bits; bits &= bits - 1) {
+      object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      for (; ok && object != NO_OBJECT && survivor_tree_node(tree, object)->pattern == NO_NUMBER;
+           object = tree->chains->parent[object])
+        ok = vector_push(&path, object);
+      while (ok && path.count)
+        ok = extend(tree, path.items[--path.count]);
+    }
+  }
+  vector_free(&path);
+  return ok ? NULL : error_no_memory();
+}
+
+object_id survivor_tree_top(struct survivor_tree *tree, object_id survivor) {
+  object_id top = survivor;
+  struct survivor_node *node = survivor_tree_node(tree, top);
+  for (; node->top == NO_OBJECT && node->holder != NO_OBJECT; node = survivor_tree_node(tree, top))
+    top = node->holder;
+  if (node->top != NO_OBJECT) top = node->top;
+  while (survivor != top) { /* let all on the way know */
+    node = survivor_tree_node(tree, survivor);
+    if (node->top != NO_OBJECT) break;
+    node->top = top;
+    survivor = node->holder;
+  }
+  return top;
+}
+
+struct inspect_error *survivor_tree_init(struct survivor_tree *tree, const struct graph *graph,
+                                         const struct chains *chains,
+                                         const struct chains_options *options,
+                                         const object_id *survivors, size_t count,
+                                         const struct work *work) {
+  *tree = (struct survivor_tree){.graph = graph, .chains = chains, .options = options};
+  patterns_init(&tree->patterns, graph);
+  struct inspect_error *error = NULL;
+  if (!bitset_init(&tree->objects, graph->object_count)) error = error_no_memory();
+  if (!error) error = mark(tree, survivors, count, work);
+  if (!error) error = number(tree);
+  if (!error) error = make_tokens(tree, work);
+  if (!error) error = make_patterns(tree, work);
+  if (error) survivor_tree_free(tree);
+  return error;
+}
+
+void survivor_tree_free(struct survivor_tree *tree) {
+  patterns_free(&tree->patterns);
+  bitset_free(&tree->objects);
+  free(tree->before);
+  free(tree->nodes);
+  *tree = (struct survivor_tree){0};
+}

@@ -1,0 +1,115 @@
+/* address_map.c - from target addresses to dense numbers: a bit set with a directory of ranks.
+ *
+ * Granules are numbered range by range, from each range's first aligned address on. A range that
+ * does not start at a multiple of the granule (only damaged cores have one) still numbers its
+ * aligned addresses without collision: (address - start) >> shift is the distance from the first
+ * aligned address, as start lies less than one granule before it. */
+#include "base/address_map.h"
+
+#include <stdlib.h>
+
+enum { BLOCK_WORDS = 8 }; /* one entry of the directory of ranks counts 512 bits */
+
+static uint64_t align_up(const struct address_map *map, uint64_t address) {
+  uint64_t mask = (UINT64_C(1) << map->shift) - 1;
+  return address > UINT64_MAX - mask ? UINT64_MAX & ~mask : (address + mask) & ~mask;
+}
+
+/* Granules of a range, rounded up. */
+static uint64_t granules(const struct address_map *map, const struct address_range *range) {
+  uint64_t size = range->end - range->start, mask = (UINT64_C(1) << map->shift) - 1;
+  return (size >> map->shift) + ((size & mask) != 0);
+}
+
+static size_t block_count(const struct address_map *map) {
+  return (size_t)(map->granule_count / (BLOCK_WORDS * 64)) + 1;
+}
+
+static struct inspect_error *number_ranges(struct address_map *map) {
+  for (size_t i = 0; i < map->range_count; i++) {
+    struct address_range *range = &map->ranges[i];
+    bool is_sorted = range->start <= range->end && (i == 0 || range[-1].end <= range->start);
+    if (!is_sorted)
+      return error_at(INSPECT_ERROR_TARGET, range->start, NULL, "memory ranges overlap");
+    range->first = (uint32_t)map->granule_count;
+    uint64_t more = granules(map, range);
+    if (more >= NO_GRANULE - map->granule_count)
+      return error_create(INSPECT_ERROR_UNSUPPORTED,
+                          "dump less: see coredump_filter in core(5), or leave huge mappings out",
+                          "the target has more than %u GiB of readable memory", 4u << map->shift);
+    map->granule_count += more;
+  }
+  return NULL;
+}
+
+struct inspect_error *address_map_init(struct address_map *map, unsigned shift,
+                                       const struct address_range *ranges, size_t count) {
+  *map = (struct address_map){.shift = shift, .range_count = count};
+  /* One range more than needed: address_map_find looks at ranges[0] of an empty map, too. */
+  map->ranges = calloc(count + 1, sizeof *map->ranges);
+  if (!map->ranges) return error_no_memory();
+  for (size_t i = 0; i < count; i++)
+    map->ranges[i] = ranges[i];
+  struct inspect_error *error = number_ranges(map);
+  if (!error) {
+    map->marks = calloc(block_count(map) * BLOCK_WORDS, sizeof *map->marks);
+    if (!map->marks) error = error_no_memory();
+  }
+  if (error) address_map_free(map);
+  return error;
+}
+
+void address_map_free(struct address_map *map) {
+  free(map->ranges);
+  free(map->marks);
+  free(map->ranks);
+  *map = (struct address_map){0};
+}
+
+/* The range of a granule: the last one that starts at or before it and is not empty. */
+static size_t range_of(const struct address_map *map, uint32_t granule) {
+  size_t low = 0, high = map->range_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (map->ranges[middle].first <= granule)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low ? low - 1 : 0;
+}
+
+uint64_t address_map_address(const struct address_map *map, uint32_t granule) {
+  const struct address_range *range = &map->ranges[range_of(map, granule)];
+  return align_up(map, range->start) + ((uint64_t)(granule - range->first) << map->shift);
+}
+
+const uint8_t *address_map_bytes(const struct address_map *map, uint32_t granule, size_t *hint,
+                                 uint64_t *available) {
+  const struct address_range *range = &map->ranges[*hint];
+  bool is_here = *hint < map->range_count && granule >= range->first &&
+                 granule - range->first < granules(map, range);
+  if (!is_here) {
+    *hint = range_of(map, granule);
+    range = &map->ranges[*hint];
+  }
+  uint64_t address =
+      align_up(map, range->start) + ((uint64_t)(granule - range->first) << map->shift);
+  bool is_inside = address >= range->start && address < range->end;
+  *available = is_inside ? range->end - address : 0;
+  return is_inside ? range->bytes + (address - range->start) : NULL;
+}
+
+struct inspect_error *address_map_seal(struct address_map *map) {
+  size_t blocks = block_count(map);
+  free(map->ranks);
+  map->ranks = malloc(blocks * sizeof *map->ranks);
+  if (!map->ranks) return error_no_memory();
+  uint32_t rank = 0;
+  for (size_t block = 0; block < blocks; block++) {
+    map->ranks[block] = rank;
+    for (size_t i = 0; i < BLOCK_WORDS; i++)
+      rank += (uint32_t)__builtin_popcountll(map->marks[block * BLOCK_WORDS + i]);
+  }
+  return NULL;
+}

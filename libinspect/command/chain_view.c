@@ -1,0 +1,252 @@
+/* chain_view.c - chains as a person and as a program read them. */
+#include "command/chain_view.h"
+
+#include "lua/stack.h"
+
+/* ---- One step ---------------------------------------------------------------------------------- */
+
+/* Whether the step to `position` is folded into the one before or after it: the upvalue object
+ * between a function and a value. */
+static bool is_folded(const struct graph *graph, const struct chain *chain, size_t position) {
+  return position > 0 && position + 1 < chain->count &&
+         graph->type[chain->items[position].object] == OBJECT_UPVALUE &&
+         graph->kind[chain->items[position].reference] == REFERENCE_UPVALUE;
+}
+
+/* The reference whose label names the step to `position`. */
+static reference_id naming_reference(const struct graph *graph, const struct chain *chain,
+                                     size_t position, object_id *from) {
+  if (position > 1 && is_folded(graph, chain, position - 1)) position--;
+  *from = chain->items[position - 1].object;
+  return chain->items[position].reference;
+}
+
+static bool root_text(struct inspect_session *session, const struct chain *chain,
+                      const object_id *from, struct text *text) {
+  const struct heap *heap = &session->heap;
+  object_id object = chain->items[0].object;
+  const struct heap_vm *owner = heap_vm_of(heap, object);
+  enum root_kind kind = from ? ROOT_RUNNING_THREAD : heap->graph.roots[chain->root].kind;
+  if (object == owner->globals) return text_add_string(text, "_G");
+  if (object == owner->loaded) return text_add_string(text, "package.loaded");
+  if (object == owner->registry) return text_add_string(text, "registry");
+  if (object == owner->main_thread && kind == ROOT_MAIN_THREAD)
+    return text_printf(text, "registry[%u]", owner->vm.layout->main_thread_index);
+  return text_printf(text, "0x%llx", (unsigned long long)heap_address(heap, object));
+}
+
+bool chain_step_text(struct inspect_session *session, const struct chain *chain, size_t position,
+                     const object_id *from, struct text *text) {
+  object_id owner;
+  if (position == 0) return root_text(session, chain, from, text);
+  reference_id reference = naming_reference(&session->heap.graph, chain, position, &owner);
+  return resolve_label(session, owner, reference, text);
+}
+
+bool chain_to_path(struct inspect_session *session, const struct chain *chain,
+                   const object_id *from, struct text *text) {
+  for (size_t i = 0; i < chain->count; i++)
+    if (!is_folded(&session->heap.graph, chain, i) &&
+        !chain_step_text(session, chain, i, from, text))
+      return false;
+  return true;
+}
+
+/* ---- Data -------------------------------------------------------------------------------------- */
+
+static const char *root_kind_label(enum root_kind kind) {
+  switch (kind) {
+  case ROOT_MAIN_THREAD: return "main thread";
+  case ROOT_RUNNING_THREAD: return "running thread";
+  case ROOT_REGISTRY: return "registry";
+  case ROOT_BASIC_METATABLE: return "metatable of a basic type";
+  case ROOT_PENDING: return "pending finalizer";
+  case ROOT_GLOBALS: return "_G";
+  case ROOT_LOADED: return "package.loaded";
+  }
+  return "root";
+}
+
+static void data_label(struct inspect_session *session, struct data *step,
+                       const struct graph_label *label, bool in_registry) {
+  enum reference_kind kind = label->kind;
+  const char *name = reference_kind_name(kind);
+  if (in_registry && (kind == REFERENCE_FIELD || kind == REFERENCE_INDEX)) name = "registry";
+  else if (kind == REFERENCE_STACK && label->form == LABEL_TEXT) name = "local";
+  data_cell(step, "kind", cell_words(name));
+  struct cell cell = cell_null();
+  switch (label->form) {
+  case LABEL_TEXT: cell = cell_bare(label->text, label->size); break;
+  case LABEL_INTEGER: cell = cell_integer(label->integer); break;
+  case LABEL_NUMBER: cell = cell_number(label->number); break;
+  case LABEL_BOOLEAN: cell = cell_boolean(label->integer != 0); break;
+  case LABEL_POINTER: cell = cell_address((uint64_t)label->integer); break;
+  case LABEL_OBJECT: cell = cell_address(heap_address(&session->heap, label->object)); break;
+  case LABEL_NONE: break;
+  }
+  data_cell(step, "label", cell);
+}
+
+static void data_step(struct command_context *context, struct data *step,
+                      const struct chain *chain, size_t position, const object_id *from) {
+  struct inspect_session *session = context->session;
+  const struct graph *graph = &session->heap.graph;
+  object_id object = chain->items[position].object;
+  if (position == 0) {
+    data_cell(step, "kind", cell_words("root"));
+    data_cell(step, "label",
+              cell_words(from ? "from" : root_kind_label(graph->roots[chain->root].kind)));
+  } else {
+    object_id owner;
+    struct graph_label label;
+    reference_id reference = naming_reference(graph, chain, position, &owner);
+    graph->labels.label(graph->labels.context, owner, reference, context->arena, &label);
+    data_label(session, step, &label, owner == heap_vm_of(&session->heap, owner)->registry);
+    if (label.function) data_cell(step, "function", cell_words(label.function));
+  }
+  struct text text = {0};
+  if (chain_step_text(session, chain, position, from, &text))
+    data_cell(step, "text", cell_words(arena_copy(context->arena, text.items, text.count)));
+  vector_free(&text);
+  data_cell(step, "address", cell_address(heap_address(&session->heap, object)));
+  data_cell(step, "type", cell_words(object_type_name(graph->type[object])));
+  size_t size = 0;
+  const char *class = object_class(session, object, &size);
+  data_cell(step, "class", class ? cell_bare(class, size) : cell_null());
+}
+
+size_t chain_to_data(struct command_context *context, struct data *array,
+                     const struct chain *chain, const object_id *from, size_t position) {
+  size_t index = 0, result = 0;
+  for (size_t i = 0; i < chain->count; i++) {
+    if (i == position) result = index;
+    if (is_folded(&context->session->heap.graph, chain, i)) continue;
+    data_step(context, data_object(array, NULL), chain, i, from);
+    index++;
+  }
+  return result;
+}
+
+/* ---- Page -------------------------------------------------------------------------------------- */
+
+/* Fields are written in Lua syntax; anything else in words, on a line of its own. */
+static bool is_field(enum reference_kind kind) {
+  return kind == REFERENCE_FIELD || kind == REFERENCE_INDEX || kind == REFERENCE_KEYED;
+}
+
+static const char *named(struct arena *arena, const char *what, const struct graph_label *label) {
+  if (label->form == LABEL_INTEGER)
+    return arena_printf(arena, "%s %lld", what, (long long)label->integer);
+  struct text text = {0};
+  const char *result = what;
+  if (label->form == LABEL_TEXT && text_escape(&text, label->text, label->size, 0))
+    result = arena_printf(arena, "%s %.*s", what, (int)text.count, text.items);
+  vector_free(&text);
+  return result;
+}
+
+static const char *step_words(struct command_context *context, const struct graph_label *label) {
+  struct arena *arena = context->arena;
+  switch (label->kind) {
+  case REFERENCE_METATABLE: return "metatable";
+  case REFERENCE_ENVIRONMENT: return "environment";
+  case REFERENCE_KEY: return "as a key";
+  case REFERENCE_UPVALUE: return named(arena, "upvalue", label);
+  case REFERENCE_UPVALUE_VALUE: return "value of the upvalue";
+  case REFERENCE_USER_VALUE: return named(arena, "user value", label);
+  case REFERENCE_CONSTANT: return named(arena, "constant", label);
+  case REFERENCE_PROTOTYPE: return "prototype";
+  case REFERENCE_OPEN_UPVALUE: return "open upvalue";
+  case REFERENCE_DEBUG: return "name for debugging";
+  case REFERENCE_STACK:
+  case REFERENCE_MAYBE_STACK: {
+    struct graph_label slot = *label;
+    if (slot.form == LABEL_INTEGER) slot.integer++;
+    const char *words = named(arena, slot.form == LABEL_TEXT ? "local" : "stack slot", &slot);
+    if (label->function) words = arena_printf(arena, "%s in %s", words, label->function);
+    return label->kind == REFERENCE_STACK
+               ? words
+               : arena_printf(arena, "%s (maybe: above the top of a running function)", words);
+  }
+  default: return "reference";
+  }
+}
+
+static const char *root_words(struct command_context *context, const struct chain *chain,
+                              const object_id *from) {
+  struct inspect_session *session = context->session;
+  enum root_kind kind =
+      from ? ROOT_GLOBALS : session->heap.graph.roots[chain->root].kind;
+  if (kind == ROOT_MAIN_THREAD || kind == ROOT_RUNNING_THREAD || kind == ROOT_PENDING)
+    return root_kind_label(kind);
+  if (kind == ROOT_BASIC_METATABLE) {
+    static const char *const TYPES[] = {"nil",   "booleans",  "light userdata",
+                                        "numbers", "strings", "tables",
+                                        "functions", "userdata", "threads"};
+    uint32_t type = session->heap.graph.roots[chain->root].index;
+    return arena_printf(context->arena, "metatable of %s", type < 9 ? TYPES[type] : "a type");
+  }
+  struct text text = {0};
+  const char *result = NULL;
+  if (root_text(session, chain, from, &text))
+    result = arena_copy(context->arena, text.items, text.count);
+  vector_free(&text);
+  return result ? result : "root";
+}
+
+static void page_step(struct command_context *context, struct chain_view *view,
+                      const struct chain *chain, size_t position,
+                      const struct chain_view_options *options, bool *may_join) {
+  struct inspect_session *session = context->session;
+  const struct graph *graph = &session->heap.graph;
+  object_id object = chain->items[position].object;
+  bool is_leaf = position + 1 == chain->count, is_suspect = position && position == options->suspect;
+  const char *note = is_leaf ? NULL : describe_object(session, object, context->arena);
+  if (is_suspect && options->suspect_note) note = options->suspect_note;
+  if (position == 0) {
+    chain_view_step(view, root_words(context, chain, options->from), false, false, note);
+    *may_join = true;
+    return;
+  }
+  object_id owner;
+  struct graph_label label;
+  reference_id reference = naming_reference(graph, chain, position, &owner);
+  graph->labels.label(graph->labels.context, owner, reference, context->arena, &label);
+  const char *words = NULL;
+  struct text text = {0};
+  if (!is_field(label.kind)) words = step_words(context, &label);
+  else if (resolve_label(session, owner, reference, &text))
+    words = arena_copy(context->arena, text.items, text.count);
+  vector_free(&text);
+  chain_view_step(view, words ? words : "?", *may_join && is_field(label.kind), is_suspect, note);
+  *may_join = !is_suspect && is_field(label.kind) && graph->type[object] == OBJECT_TABLE;
+}
+
+static const char *leaf_words(struct command_context *context, object_id object) {
+  struct inspect_session *session = context->session;
+  unsigned long long address = heap_address(&session->heap, object);
+  const char *what = object_type_name(session->heap.graph.type[object]);
+  struct text text = {0};
+  size_t size;
+  const char *class = object_class(session, object, &size);
+  if (class && text_escape(&text, class, size, 0) && text.count)
+    what = arena_copy(context->arena, text.items, text.count);
+  vector_free(&text);
+  return arena_printf(context->arena, "%s 0x%llx", what ? what : "object", address);
+}
+
+struct chain_view *chain_to_page(struct command_context *context, const struct chain *chain,
+                                 const struct chain_view_options *options, unsigned indent) {
+  struct inspect_session *session = context->session;
+  struct chain_view *view = page_chain(context->document, indent);
+  bool may_join = false;
+  for (size_t i = 0; i < chain->count; i++)
+    if (!is_folded(&session->heap.graph, chain, i))
+      page_step(context, view, chain, i, options, &may_join);
+  object_id leaf = chain->items[chain->count - 1].object;
+  const char *note = describe_object(session, leaf, context->arena);
+  if (options->leaf_note)
+    note = arena_printf(context->arena, "%s (%s)", note ? note : "", options->leaf_note);
+  chain_view_leaf(view, leaf_words(context, leaf), note);
+  return view;
+}

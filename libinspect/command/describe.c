@@ -1,0 +1,254 @@
+/* describe.c - what every document begins and ends with, and objects in words. */
+#include "command/session.h"
+
+#include "lua/stack.h"
+
+/* ---- Objects ----------------------------------------------------------------------------------- */
+
+static object_id metatable_of(const struct graph *graph, object_id object) {
+  reference_id first = graph_first(graph, object);
+  enum object_type type = graph->type[object];
+  if ((type != OBJECT_TABLE && type != OBJECT_USERDATA) ||
+      first == graph_first(graph, (uint64_t)object + 1) ||
+      graph->kind[first] != REFERENCE_METATABLE)
+    return NO_OBJECT;
+  return graph->target[first];
+}
+
+const char *object_class(struct inspect_session *session, object_id object, size_t *size) {
+  object_id metatable = metatable_of(&session->heap.graph, object);
+  if (metatable == NO_OBJECT) return NULL;
+  struct vm *vm = &heap_vm_of(&session->heap, object)->vm;
+  struct lua_table table;
+  struct lua_value name;
+  if (table_load(vm, heap_address(&session->heap, metatable), &table) ||
+      !table_find(vm, &table, "__name", 6, &name) || !value_is_object(name) ||
+      !value_is_string(name))
+    return NULL;
+  return string_bytes(vm, name.bits, size);
+}
+
+static uint64_t entry_count(struct inspect_session *session, object_id object) {
+  struct vm *vm = &heap_vm_of(&session->heap, object)->vm;
+  struct lua_table table;
+  uint64_t count = 0;
+  if (table_load(vm, heap_address(&session->heap, object), &table)) return 0;
+  for (uint64_t i = 0; i < table.array_size; i++)
+    count += !value_is_empty(table_array_value(vm, &table, i));
+  for (uint64_t i = 0; i < table.node_count; i++) {
+    struct lua_value key, value;
+    table_entry(vm, &table, i, &key, &value);
+    count += !value_is_empty(value);
+  }
+  return count;
+}
+
+static const char *describe_thread(struct inspect_session *session, object_id object,
+                                   struct arena *arena) {
+  static const char *const STATES[] = {"running", "suspended", "not started", "finished",
+                                       "dead by error"};
+  struct heap_vm *owner = heap_vm_of(&session->heap, object);
+  struct lua_thread thread;
+  if (object == owner->main_thread) return "main thread";
+  if (thread_load(&owner->vm, heap_address(&session->heap, object), &thread)) return "coroutine";
+  if (!thread.initialized) return "coroutine, being created";
+  enum thread_state state = thread_state(&thread);
+  if (state == THREAD_RUNNING && object != owner->running_thread)
+    return "coroutine, has resumed another";
+  return arena_printf(arena, "coroutine, %s", STATES[state]);
+}
+
+static const char *describe_counted(struct arena *arena, const char *what, uint64_t count,
+                                    const char *one, const char *many) {
+  return arena_printf(arena, "%s, %s %s", what, render_cell(arena, cell_count(count)),
+                      count == 1 ? one : many);
+}
+
+const char *describe_object(struct inspect_session *session, object_id object,
+                            struct arena *arena) {
+  const struct graph *graph = &session->heap.graph;
+  enum object_type type = graph->type[object];
+  const char *name;
+  switch (type) {
+  case OBJECT_LUA_FUNCTION:
+  case OBJECT_PROTOTYPE:
+  case OBJECT_C_FUNCTION:
+    name = graph->labels.function_name(graph->labels.context, object, arena);
+    if (type == OBJECT_C_FUNCTION) return name ? name : "C function";
+    if (!name) return type == OBJECT_PROTOTYPE ? "prototype" : "function";
+    return arena_printf(arena, "%s %s", type == OBJECT_PROTOTYPE ? "prototype" : "function", name);
+  case OBJECT_THREAD: return describe_thread(session, object, arena);
+  case OBJECT_TABLE: {
+    uint8_t weak = graph->flags[object] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES);
+    const char *what = weak == 0                  ? "table"
+                       : weak == OBJECT_WEAK_KEYS ? "weak-keyed table"
+                       : weak == OBJECT_WEAK_VALUES ? "weak-valued table"
+                                                    : "weak table";
+    return describe_counted(arena, what, entry_count(session, object), "entry", "entries");
+  }
+  case OBJECT_USERDATA: {
+    uint64_t bytes = graph_bytes(graph, object);
+    return arena_printf(arena, "userdata, %s", render_cell(arena, cell_bytes(bytes)));
+  }
+  case OBJECT_STRING: {
+    size_t size = 0;
+    graph->labels.string(graph->labels.context, object, &size);
+    return describe_counted(arena, "string", size, "byte", "bytes");
+  }
+  default: return object_type_name(type);
+  }
+}
+
+/* ---- Targets and VMs --------------------------------------------------------------------------- */
+
+static void data_target(struct command_context *context) {
+  const struct source *source = context->session->source;
+  struct data *target = data_object(context->data, "target");
+  static const char *const KINDS[] = {"core", "process", "remote"};
+  data_cell(target, "kind", cell_words(KINDS[source->kind]));
+  data_cell(target, "path",
+            source->path ? cell_bare(source->path, strlen(source->path)) : cell_null());
+  data_cell(target, "pid", source->pid ? cell_plain((uint64_t)source->pid) : cell_null());
+  data_cell(target, "time", cell_time(source->time));
+  data_cell(target, "missing_bytes", cell_bytes(source->missing_bytes));
+}
+
+/* Objects and bytes that a full collection leaves; threads without their stacks. */
+static void count_live(struct inspect_session *session, const struct heap_vm *owner,
+                       uint64_t *objects, uint64_t *bytes) {
+  const struct graph *graph = &session->heap.graph;
+  *objects = *bytes = 0;
+  for (uint32_t i = 0; i < owner->count; i++) {
+    object_id object = owner->first + i;
+    if (!collection_leaves(&session->collection, object)) continue;
+    ++*objects;
+    *bytes += graph_bytes(graph, object);
+    struct lua_thread thread;
+    struct vm *vm = &heap_vm_of(&session->heap, object)->vm;
+    if (graph->type[object] == OBJECT_THREAD &&
+        !thread_load(vm, heap_address(&session->heap, object), &thread) && thread.initialized)
+      *bytes -= thread_stack_bytes(vm, &thread);
+  }
+}
+
+static void data_vm(struct command_context *context, struct data *vms, size_t index, bool brief) {
+  struct inspect_session *session = context->session;
+  const struct heap_vm *owner = &session->heap.vms[index];
+  struct data *vm = data_object(vms, NULL);
+  data_cell(vm, "index", cell_plain(index + 1));
+  data_cell(vm, "address", cell_address(owner->vm.main_thread));
+  data_cell(vm, "lua", cell_words(owner->vm.layout->lua));
+  data_cell(vm, "release", cell_words(session->releases[index]));
+  data_cell(vm, "layout", cell_words("canned"));
+  data_cell(vm, "layout_name", cell_words(owner->vm.layout->name));
+  bool counted = !brief && session->is_built;
+  uint64_t objects = 0, bytes = 0;
+  bool collected = counted && session->is_collected;
+  if (collected) count_live(session, owner, &objects, &bytes);
+  data_cell(vm, "coroutines", counted ? cell_count(owner->coroutines) : cell_null());
+  data_cell(vm, "heap_bytes", cell_bytes(owner->vm.heap_bytes));
+  data_cell(vm, "objects", counted ? cell_count(owner->count) : cell_null());
+  data_cell(vm, "accounted_bytes", counted ? cell_bytes(owner->accounted_bytes) : cell_null());
+  data_cell(vm, "residual_bytes", counted ? cell_integer(owner->residual) : cell_null());
+  data_cell(vm, "live_objects", collected ? cell_count(objects) : cell_null());
+  data_cell(vm, "live_bytes", collected ? cell_bytes(bytes) : cell_null());
+}
+
+static void data_faults(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  struct data *list = data_array(context->data, "faults");
+  for (size_t i = 0; i < session->heap.vm_count; i++) {
+    const struct faults *faults = &session->heap.vms[i].vm.faults;
+    for (size_t j = 0; j < faults->list.count; j++) {
+      struct data *fault = data_object(list, NULL);
+      data_cell(fault, "vm", cell_plain(i + 1));
+      data_cell(fault, "address", cell_address(faults->list.items[j].address));
+      data_cell(fault, "message", cell_words(faults->list.items[j].text));
+    }
+  }
+}
+
+static void line_versions(struct command_context *context, struct line *line) {
+  struct inspect_session *session = context->session;
+  const struct heap *heap = &session->heap;
+  const char *lua = heap->vms[0].vm.layout->lua, *release = session->releases[0];
+  for (size_t i = 1; i < heap->vm_count; i++) {
+    if (strcmp(lua, heap->vms[i].vm.layout->lua) != 0) lua = "of several versions";
+    if (release && (!session->releases[i] || strcmp(release, session->releases[i]) != 0))
+      release = NULL;
+  }
+  line_printf(line, STYLE_PLAIN, "   Lua %s (canned layout)   ", release ? release : lua);
+  line_cell(line, STYLE_PLAIN, cell_count(heap->vm_count));
+  line_words(line, STYLE_PLAIN, heap->vm_count == 1 ? " VM" : " VMs");
+}
+
+static void line_totals(struct command_context *context, struct line *line) {
+  struct inspect_session *session = context->session;
+  const struct heap *heap = &session->heap;
+  uint64_t bytes = 0, objects = 0;
+  int64_t residual = 0;
+  for (size_t i = 0; i < heap->vm_count; i++) {
+    if (!session_selects(session, context->options, i)) continue;
+    bytes += heap->vms[i].vm.heap_bytes;
+    objects += heap->vms[i].count;
+    int64_t part = heap->vms[i].residual;
+    residual += part < 0 ? -part : part;
+  }
+  line_words(line, STYLE_PLAIN, "   ");
+  line_cell(line, STYLE_PLAIN, cell_count(objects));
+  line_words(line, STYLE_PLAIN, " objects, ");
+  line_cell(line, STYLE_PLAIN, cell_bytes(bytes));
+  line_words(line, STYLE_PLAIN, "   residual ");
+  line_cell(line, residual ? STYLE_BAD : STYLE_PLAIN, cell_bytes((uint64_t)residual));
+}
+
+void describe_target(struct command_context *context, bool brief) {
+  struct inspect_session *session = context->session;
+  data_target(context);
+  struct data *vms = data_array(context->data, "vms");
+  for (size_t i = 0; i < session->heap.vm_count; i++)
+    if (session_selects(session, context->options, i)) data_vm(context, vms, i, brief);
+  data_faults(context);
+  struct line *line = page_line(context->document, 0);
+  line_words(line, STYLE_HEADING, session->source->name);
+  line_versions(context, line);
+  if (!brief && session->is_built) line_totals(context, line);
+  page_blank(context->document);
+}
+
+/* ---- Faults ------------------------------------------------------------------------------------ */
+
+void describe_faults(struct command_context *context) {
+  enum { MOST_SHOWN = 3 };
+  struct inspect_session *session = context->session;
+  const struct source *source = session->source;
+  uint64_t count = 0, shown = 0;
+  for (size_t i = 0; i < session->heap.vm_count; i++) {
+    const struct faults *faults = &session->heap.vms[i].vm.faults;
+    count += faults->list.count + faults->more;
+  }
+  if (!count && !source->missing_bytes) return;
+  page_blank(context->document);
+  if (source->missing_bytes) {
+    struct line *line = page_line(context->document, 0);
+    line_words(line, STYLE_BAD, "not checked");
+    line_tab(line, 14);
+    line_cell(line, STYLE_PLAIN, cell_bytes(source->missing_bytes));
+    line_words(line, STYLE_PLAIN, " of memory are cut off at the end of the core file");
+  }
+  for (size_t i = 0; i < session->heap.vm_count; i++) {
+    const struct faults *faults = &session->heap.vms[i].vm.faults;
+    for (size_t j = 0; j < faults->list.count && shown < MOST_SHOWN; j++, shown++) {
+      struct line *line = page_line(context->document, 0);
+      line_words(line, STYLE_BAD, "fault");
+      line_tab(line, 14);
+      line_cell(line, STYLE_PLAIN, cell_address(faults->list.items[j].address));
+      line_printf(line, STYLE_PLAIN, " %s", faults->list.items[j].text);
+    }
+  }
+  if (count > shown) {
+    struct line *line = page_line(context->document, 14);
+    line_cell(line, STYLE_MUTED, cell_count(count - shown));
+    line_words(line, STYLE_MUTED, " more faults: --json lists them");
+  }
+}

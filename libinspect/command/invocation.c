@@ -1,0 +1,260 @@
+/* invocation.c - from a command line to a written answer: parse, run, report.
+ *
+ * Invariants: the command fills a document and returns; only here is it rendered, and only through
+ * the host's callbacks. Every error takes one way out, inspect_report_error, in the format that was
+ * asked for. The exit status follows from the command's result and never from rendering. */
+#include "command/invocation.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "report/render.h"
+
+enum { STATUS_NOTHING = 0, STATUS_FOUND = 1, STATUS_UNUSABLE = 2, STATUS_INTERRUPTED = 130 };
+enum { PAGE_WIDTH = 100 };
+
+/* ---- Parsing --------------------------------------------------------------------------------- */
+
+static struct inspect_invocation *create(bool is_debugger) {
+  struct inspect_invocation *invocation = calloc(1, sizeof *invocation);
+  if (!invocation) return NULL;
+  arena_init(&invocation->arena);
+  invocation->is_debugger = is_debugger;
+  invocation->options.through = ALL_KINDS;
+  return invocation;
+}
+
+void inspect_invocation_free(struct inspect_invocation *invocation) {
+  if (!invocation) return;
+  arena_free(&invocation->arena);
+  free(invocation);
+}
+
+/* An error of the command line is told as JSON, too, if the line asks for JSON anywhere. */
+static bool wants_json(const struct words *words) {
+  for (size_t i = 0; i < words->count && strcmp(words->items[i], "--") != 0; i++)
+    if (strcmp(words->items[i], "--json") == 0) return true;
+  return false;
+}
+
+static struct inspect_error *finish(struct inspect_invocation *invocation, struct words *words) {
+  struct inspect_error *error = arguments_parse(invocation, words);
+  if (error) invocation->options.json = wants_json(words);
+  vector_free(words);
+  return error;
+}
+
+/* The words outlive the caller's strings. */
+static struct inspect_error *copy_words(struct arena *arena, int argc, char *const *argv,
+                                        struct words *words) {
+  for (int i = 1; i < argc && argv[i]; i++) {
+    const char *word = arena_copy(arena, argv[i], strlen(argv[i]));
+    if (!word || !vector_push(words, word)) return error_no_memory();
+  }
+  return NULL;
+}
+
+struct inspect_error *inspect_invocation_parse(int argc, char *const *argv,
+                                               struct inspect_invocation **result) {
+  struct words words = {0};
+  *result = create(false);
+  if (!*result) return error_no_memory();
+  struct inspect_error *error = copy_words(&(*result)->arena, argc, argv, &words);
+  if (!error) return finish(*result, &words);
+  vector_free(&words);
+  return error;
+}
+
+struct inspect_error *inspect_invocation_parse_line(const char *command, const char *arguments,
+                                                    struct inspect_invocation **result) {
+  struct words words = {0};
+  *result = create(true);
+  if (!*result) return error_no_memory();
+  (*result)->command = command_find(command, strlen(command));
+  if (!(*result)->command) return command_unknown(command);
+  struct inspect_error *error = words_split(&(*result)->arena, arguments ? arguments : "", &words);
+  if (!error) return finish(*result, &words);
+  vector_free(&words);
+  return error;
+}
+
+const struct inspect_target *
+inspect_invocation_target(const struct inspect_invocation *invocation) {
+  bool has_target = invocation->command && !invocation->command->without_session;
+  return has_target ? &invocation->target : NULL;
+}
+
+bool inspect_invocation_quiet(const struct inspect_invocation *invocation) {
+  return invocation->options.no_progress;
+}
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+static bool discard(void *context, const char *text, size_t size) {
+  (void)context, (void)text, (void)size;
+  return true;
+}
+
+static bool is_coloured(const struct command_options *options, const struct inspect_io *io) {
+  if (options->color != COLOR_AUTO) return options->color == COLOR_ALWAYS;
+  const char *refused = getenv("NO_COLOR"); /* no-color.org: any value but the empty one */
+  return io->terminal && !(refused && *refused);
+}
+
+/* False only if memory ran out; that nobody reads any more is no fault. */
+static bool write_document(struct document *document, const struct command_options *options,
+                           const struct inspect_io *io) {
+  struct render_options render = {.colour = is_coloured(options, io),
+                                  .width = options->wide ? 0 : PAGE_WIDTH,
+                                  .write = io->output ? io->output : discard,
+                                  .context = io->context};
+  if (document_failed(document)) return false;
+  if (options->json)
+    render_json(document, &render);
+  else
+    render_text(document, &render);
+  return !document_failed(document);
+}
+
+static void begin_data(struct document *document, const struct command *command) {
+  data_cell(document_data(document), "schema", cell_words("lua-inspect/1"));
+  data_cell(document_data(document), "command", cell_words(command ? command->shown.name : NULL));
+}
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+static bool write_error_json(const struct inspect_invocation *invocation,
+                             const struct inspect_error *error, const struct inspect_io *io) {
+  struct document *document = document_create();
+  if (!document) return false;
+  begin_data(document, invocation->command);
+  struct data *data = data_object(document_data(document), "error");
+  data_cell(data, "code", cell_words(inspect_error_name(error->code)));
+  data_cell(data, "message", cell_words(error->message));
+  data_cell(data, "address", error->has_address ? cell_address(error->address) : cell_null());
+  data_cell(data, "hint", cell_words(error->hint));
+  bool ok = write_document(document, &invocation->options, io);
+  document_free(document);
+  return ok;
+}
+
+static void diagnose(const struct inspect_io *io, const char *text) {
+  if (io->diagnostic) io->diagnostic(io->context, text, strlen(text));
+}
+
+static void write_error_text(const struct inspect_error *error, const struct inspect_io *io) {
+  struct text text = {0};
+  bool ok = text_add_string(&text, "lua-inspect: ") && text_add_string(&text, error->message) &&
+            text_add(&text, "\n", 1);
+  if (error->hint)
+    ok = ok && text_add_string(&text, "  hint: ") && text_add_string(&text, error->hint) &&
+         text_add(&text, "\n", 1);
+  ok = ok && text_add(&text, "", 1);
+  diagnose(io, ok ? text.items : "lua-inspect: out of memory\n");
+  vector_free(&text);
+}
+
+int inspect_report_error(const struct inspect_invocation *invocation, struct inspect_error *error,
+                         const struct inspect_io *io) {
+  int status = error->code == INSPECT_ERROR_INTERRUPTED ? STATUS_INTERRUPTED : STATUS_UNUSABLE;
+  bool is_json = invocation && invocation->options.json;
+  if (!is_json || !write_error_json(invocation, error, io)) write_error_text(error, io);
+  inspect_error_free(error);
+  return status;
+}
+
+/* ---- Progress and interruption --------------------------------------------------------------- */
+
+enum { CANCEL_MILLISECONDS = 10, PROGRESS_MILLISECONDS = 100 };
+
+/* Analyses report far more often than a host wants to hear. */
+struct monitor {
+  const struct inspect_io *io;
+  bool is_quiet;
+  bool is_cancelled; /* stays: whatever runs afterwards stops at once */
+  int64_t next_question, next_progress;
+};
+
+static int64_t milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool monitor_report(void *context, const char *phase, double share) {
+  struct monitor *monitor = context;
+  const struct inspect_io *io = monitor->io;
+  if (monitor->is_cancelled) return true;
+  int64_t now = milliseconds();
+  if (io->cancelled && now >= monitor->next_question) {
+    monitor->next_question = now + CANCEL_MILLISECONDS;
+    monitor->is_cancelled = io->cancelled(io->context);
+  }
+  if (io->progress && !monitor->is_quiet && now >= monitor->next_progress) {
+    monitor->next_progress = now + PROGRESS_MILLISECONDS;
+    io->progress(io->context, phase, share);
+  }
+  return monitor->is_cancelled;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* The end of every answer that was got from a target. */
+static void end_document(struct command_context *context) {
+  if (context->session) data_cell(context->data, "partial", cell_boolean(context->partial));
+  if (context->partial)
+    line_words(page_line(context->document, 0), STYLE_BAD, "interrupted: this answer is partial");
+}
+
+static int finish_run(const struct inspect_invocation *invocation, struct command_context *context,
+                      struct inspect_error *error) {
+  if (!error) {
+    end_document(context);
+    if (!write_document(context->document, &invocation->options, context->io))
+      error = error_no_memory();
+  }
+  if (context->release) context->release(context->state);
+  if (error) return inspect_report_error(invocation, error, context->io);
+  if (context->partial) return STATUS_INTERRUPTED;
+  return context->found ? STATUS_FOUND : STATUS_NOTHING;
+}
+
+int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect_session *session,
+                           const struct inspect_io *io) {
+  const struct command *command = invocation->command;
+  if (!command || (!session && !command->without_session))
+    return inspect_report_error(
+        invocation,
+        error_create(INSPECT_ERROR_USAGE, "open a core first", "there is no target to look at"),
+        io);
+  struct document *document = document_create();
+  if (!document) return inspect_report_error(invocation, error_no_memory(), io);
+  struct arena arena;
+  arena_init(&arena);
+  struct monitor monitor = {.io = io, .is_quiet = invocation->options.no_progress};
+  struct work work = {.context = &monitor, .report = monitor_report};
+  struct command_context context = {.session = session,
+                                    .options = &invocation->options,
+                                    .document = document,
+                                    .data = document_data(document),
+                                    .io = io,
+                                    .work = &work,
+                                    .arena = &arena,
+                                    .is_debugger = invocation->is_debugger};
+  begin_data(document, command);
+  struct inspect_error *error = command->run(&context);
+  context.partial = context.partial || monitor.is_cancelled;
+  int status = finish_run(invocation, &context, error);
+  arena_free(&arena);
+  document_free(document);
+  return status;
+}
+
+/* ---- The library itself ---------------------------------------------------------------------- */
+
+uint32_t inspect_abi(void) { return INSPECT_ABI; }
+
+const char *inspect_version(void) { return "0.1.0"; }
+
+void inspect_free(void *memory) { free(memory); }

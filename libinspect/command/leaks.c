@@ -1,0 +1,307 @@
+/* leaks.c - which objects that should be gone are still here, and which references keep them?
+ *
+ * The steps: the computed full collection gives the verdicts; one search over the graph gives every
+ * survivor its best chain; chains with one pattern are one cause; the dominator tree names each
+ * cause's suspect, and a collection without the suspect's reference checks it. */
+#include "command/leaks.h"
+
+#include <fnmatch.h>
+#include <math.h>
+
+#include "command/chain_view.h"
+
+enum { MOST_CUT_CHECKS = 20 };
+
+/* Turns an interruption into a partial answer. `*goes_on` is false after one. */
+static struct inspect_error *unless_interrupted(struct command_context *context,
+                                                struct inspect_error *error, bool *goes_on) {
+  *goes_on = !error;
+  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
+  inspect_error_free(error);
+  context->partial = true;
+  return NULL;
+}
+
+/* ---- Entries ----------------------------------------------------------------------------------- */
+
+static bool matches(const struct command_options *options, const struct tracked *tracked,
+                    struct arena *arena) {
+  if (options->has_min_age && !(tracked->age >= options->min_age)) return false;
+  if (!options->description) return true;
+  const char *text =
+      arena_copy(arena, tracked->description ? tracked->description : "",
+                 tracked->description ? tracked->description_size : 0);
+  return text && fnmatch(options->description, text, 0) == 0;
+}
+
+static int by_id(const void *left, const void *right) {
+  object_id a = *(const object_id *)left, b = *(const object_id *)right;
+  return a < b ? -1 : a > b;
+}
+
+static struct inspect_error *select_entries(struct command_context *context, struct leaks *leaks) {
+  struct trackers *trackers = &leaks->trackers;
+  if (!bitset_init(&leaks->survivor_set, context->session->heap.graph.object_count))
+    return error_no_memory();
+  for (size_t i = 0; i < trackers->entries.count; i++) {
+    const struct tracked *tracked = &trackers->entries.items[i];
+    struct arena arena;
+    arena_init(&arena);
+    bool is_shown = matches(context->options, tracked, &arena);
+    arena_free(&arena);
+    if (!is_shown) continue;
+    leaks->verdicts[tracked->verdict]++;
+    if (!vector_push(&leaks->shown, i)) return error_no_memory();
+    if (tracked->verdict == VERDICT_LEAKED &&
+        bitset_insert(&leaks->survivor_set, tracked->object) &&
+        !vector_push(&leaks->survivors, tracked->object))
+      return error_no_memory();
+  }
+  if (leaks->survivors.count)
+    qsort(leaks->survivors.items, leaks->survivors.count, sizeof(object_id), by_id);
+  return NULL;
+}
+
+/* ---- Causes ------------------------------------------------------------------------------------ */
+
+/* Groups the survivors of each VM (their ids are consecutive). */
+static struct inspect_error *group(struct command_context *context, struct leaks *leaks,
+                                   const struct dominators *dominators) {
+  struct inspect_session *session = context->session;
+  leaks->vm_count = session->heap.vm_count;
+  leaks->by_vm = calloc(leaks->vm_count, sizeof *leaks->by_vm);
+  if (!leaks->by_vm) return error_no_memory();
+  size_t first = 0;
+  for (size_t vm = 0; vm < leaks->vm_count; vm++) {
+    const struct heap_vm *owner = &session->heap.vms[vm];
+    size_t end = first;
+    while (end < leaks->survivors.count &&
+           leaks->survivors.items[end] - owner->first < owner->count)
+      end++;
+    struct causes *causes = &leaks->by_vm[vm];
+    TRY(causes_group(&session->heap.graph, &leaks->chains, &leaks->search, dominators,
+                     leaks->survivors.items + first, end - first, context->work, causes));
+    for (size_t i = 0; i < causes->count; i++) {
+      struct leak_cause cause = {.cause = &causes->items[i],
+                                 .causes = causes,
+                                 .number = i,
+                                 .vm = vm,
+                                 .youngest = NAN,
+                                 .oldest = NAN,
+                                 .described = SIZE_MAX};
+      if (!vector_push(&leaks->causes, cause)) return error_no_memory();
+    }
+    first = end;
+  }
+  return NULL;
+}
+
+static int worst_first(const void *left, const void *right) {
+  const struct leak_cause *a = left, *b = right;
+  if (a->cause->retained_bytes != b->cause->retained_bytes)
+    return a->cause->retained_bytes > b->cause->retained_bytes ? -1 : 1;
+  if (a->cause->count != b->cause->count) return a->cause->count > b->cause->count ? -1 : 1;
+  if (a->cause->fingerprint != b->cause->fingerprint)
+    return a->cause->fingerprint < b->cause->fingerprint ? -1 : 1;
+  return a->vm < b->vm ? -1 : a->vm > b->vm;
+}
+
+static size_t survivor_index(const struct leaks *leaks, object_id object) {
+  const object_id *found = bsearch(&object, leaks->survivors.items, leaks->survivors.count,
+                                   sizeof(object_id), by_id);
+  return found ? (size_t)(found - leaks->survivors.items) : SIZE_MAX;
+}
+
+/* Positions of a VM's causes in the sorted list, so that entries can name theirs. */
+static size_t *positions_of_causes(const struct leaks *leaks, size_t *first_of_vm) {
+  size_t *positions = calloc(leaks->causes.count + 1, sizeof *positions), total = 0;
+  for (size_t vm = 0; vm < leaks->vm_count; vm++) {
+    first_of_vm[vm] = total;
+    total += leaks->by_vm[vm].count;
+  }
+  for (size_t i = 0; positions && i < leaks->causes.count; i++)
+    positions[first_of_vm[leaks->causes.items[i].vm] + leaks->causes.items[i].number] = i;
+  return positions;
+}
+
+static void note_entry(struct leaks *leaks, struct tracked *tracked, size_t entry, size_t cause) {
+  struct leak_cause *mine = &leaks->causes.items[cause];
+  tracked->cause = (uint32_t)cause;
+  if (!isnan(tracked->age)) {
+    if (!(tracked->age >= mine->youngest)) mine->youngest = tracked->age;
+    if (!(tracked->age <= mine->oldest)) mine->oldest = tracked->age;
+  }
+  if (!isnan(tracked->retired)) mine->retired++;
+  const struct chain *chain = &mine->cause->chain;
+  if (mine->described == SIZE_MAX && chain->count &&
+      chain->items[chain->count - 1].object == tracked->object)
+    mine->described = entry;
+}
+
+static struct inspect_error *link_entries(struct command_context *context, struct leaks *leaks) {
+  size_t *first_of_vm = calloc(leaks->vm_count + 1, sizeof *first_of_vm);
+  size_t *positions = first_of_vm ? positions_of_causes(leaks, first_of_vm) : NULL;
+  for (size_t i = 0; positions && i < leaks->shown.count; i++) {
+    size_t entry = leaks->shown.items[i];
+    struct tracked *tracked = &leaks->trackers.entries.items[entry];
+    if (tracked->verdict != VERDICT_LEAKED) continue;
+    const struct heap_vm *owner = heap_vm_of(&context->session->heap, tracked->object);
+    size_t vm = (size_t)(owner - context->session->heap.vms);
+    size_t index = survivor_index(leaks, tracked->object), base = 0;
+    while (base < leaks->survivors.count && leaks->survivors.items[base] < owner->first)
+      base++;
+    const struct causes *causes = &leaks->by_vm[vm];
+    tracked->held_by = causes->held_by[index - base];
+    uint32_t cause = causes->cause_of[index - base];
+    if (cause == UINT32_MAX) leaks->unplaced++;
+    else note_entry(leaks, tracked, entry, positions[first_of_vm[vm] + cause]);
+  }
+  bool fits = positions != NULL;
+  free(positions);
+  free(first_of_vm);
+  return fits ? NULL : error_no_memory();
+}
+
+bool leaks_selects(const struct command_options *options, const struct leak_cause *cause,
+                   size_t number) {
+  if (!options->cause.is_given) return true;
+  return options->cause.is_fingerprint ? cause->cause->fingerprint == options->cause.value
+                                       : number == options->cause.value;
+}
+
+static struct inspect_error *check_cuts(struct command_context *context, struct leaks *leaks) {
+  size_t checked = 0;
+  for (size_t i = 0; i < leaks->causes.count && checked < MOST_CUT_CHECKS; i++) {
+    const struct leak_cause *cause = &leaks->causes.items[i];
+    if (!leaks_selects(context->options, cause, i + 1)) continue;
+    checked++;
+    TRY(causes_cut_check(&context->session->heap.graph, cause->causes, cause->number,
+                         context->work));
+  }
+  return NULL;
+}
+
+/* ---- --cut ------------------------------------------------------------------------------------- */
+
+static struct inspect_error *cut(struct command_context *context, struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  for (size_t i = 0; i < context->options->cut.count; i++) {
+    const struct path *path = &context->options->cut.items[i];
+    object_id object;
+    reference_id reference;
+    TRY(resolve_path(session, context->options, path, &object, &reference));
+    if (reference == NO_REFERENCE)
+      return error_create(INSPECT_ERROR_USAGE, "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
+                          "--cut takes a path whose last step is the reference to take away, not %s",
+                          path->source);
+    struct graph_mask mask = {.kinds = ALL_KINDS, .cut = &reference, .cut_count = 1};
+    struct collection collection;
+    TRY(collect(&session->heap.graph, &mask, context->work, &collection));
+    struct leak_cut result = {.path = path->source};
+    for (size_t j = 0; j < leaks->survivors.count; j++)
+      result.frees += !bitset_has(&collection.live, leaks->survivors.items[j]);
+    collection_free(&collection);
+    if (!vector_push(&leaks->cuts, result)) return error_no_memory();
+  }
+  return NULL;
+}
+
+/* ---- Paths of trackers ------------------------------------------------------------------------- */
+
+static struct inspect_error *name_trackers(struct command_context *context, struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  size_t count = leaks->trackers.list.count;
+  leaks->tracker_paths = arena_alloc(context->arena, (count + 1) * sizeof(char *));
+  struct bitset targets;
+  if (!leaks->tracker_paths || !bitset_init(&targets, session->heap.graph.object_count))
+    return error_no_memory();
+  for (size_t i = 0; i < count; i++)
+    bitset_add(&targets, leaks->trackers.list.items[i].table);
+  struct chains_options options = {.targets = &targets};
+  struct chains chains = {0};
+  struct chain chain = {0};
+  struct inspect_error *error =
+      count ? chains_search(&session->heap.graph, &options, context->work, &chains) : NULL;
+  for (size_t i = 0; count && !error && i < count; i++) {
+    struct text text = {0};
+    if (chains_get(&session->heap.graph, &chains, &options, leaks->trackers.list.items[i].table,
+                   &chain) &&
+        chain_to_path(session, &chain, NULL, &text))
+      leaks->tracker_paths[i] = arena_copy(context->arena, text.items, text.count);
+    vector_free(&text);
+  }
+  vector_free(&chain);
+  if (count && !error) chains_free(&chains);
+  bitset_free(&targets);
+  return error;
+}
+
+/* ---- The whole --------------------------------------------------------------------------------- */
+
+static struct inspect_error *search(struct command_context *context, struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  leaks->search.barred = &leaks->trackers.tables;
+  leaks->search.survivors = &leaks->survivor_set;
+  leaks->search.targets = &leaks->survivor_set;
+  TRY(session_dominate(session, context->work));
+  TRY(chains_search(&session->heap.graph, &leaks->search, context->work, &leaks->chains));
+  leaks->searched = true;
+  TRY(group(context, leaks, &session->dominators));
+  if (leaks->causes.count)
+    qsort(leaks->causes.items, leaks->causes.count, sizeof *leaks->causes.items, worst_first);
+  return link_entries(context, leaks);
+}
+
+struct inspect_error *leaks_find(struct command_context *context, struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  bool goes_on;
+  *leaks = (struct leaks){0};
+  TRY(trackers_find(session, context->options, context->work, &leaks->trackers));
+  TRY(search_options(session, context->options, &leaks->avoid, &leaks->from, &leaks->mask,
+                     &leaks->search));
+  TRY(select_entries(context, leaks));
+  TRY(unless_interrupted(context, name_trackers(context, leaks), &goes_on));
+  if (goes_on) TRY(unless_interrupted(context, cut(context, leaks), &goes_on));
+  if (goes_on && leaks->survivors.count)
+    TRY(unless_interrupted(context, search(context, leaks), &goes_on));
+  if (goes_on && leaks->searched)
+    TRY(unless_interrupted(context, check_cuts(context, leaks), &goes_on));
+  return NULL;
+}
+
+void leaks_free(struct leaks *leaks) {
+  for (size_t i = 0; leaks->by_vm && i < leaks->vm_count; i++)
+    causes_free(&leaks->by_vm[i]);
+  free(leaks->by_vm);
+  if (leaks->searched) chains_free(&leaks->chains);
+  vector_free(&leaks->causes);
+  vector_free(&leaks->cuts);
+  vector_free(&leaks->shown);
+  vector_free(&leaks->survivors);
+  vector_free(&leaks->from);
+  bitset_free(&leaks->survivor_set);
+  bitset_free(&leaks->avoid);
+  trackers_free(&leaks->trackers);
+}
+
+static void release(void *state) {
+  leaks_free(state);
+  free(state);
+}
+
+struct inspect_error *command_leaks(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  TRY(session_collect(session, context->work));
+  TRY(session_check_choice(session, context->options));
+  struct leaks *leaks = calloc(1, sizeof *leaks);
+  if (!leaks) return error_no_memory();
+  context->state = leaks;
+  context->release = release;
+  TRY(leaks_find(context, leaks));
+  context->found = leaks->verdicts[VERDICT_LEAKED] > 0;
+  describe_target(context, false);
+  leaks_to_data(context, leaks);
+  leaks_to_page(context, leaks);
+  describe_faults(context);
+  return NULL;
+}

@@ -1,0 +1,66 @@
+/* leaks.h - the answer of `leaks` before it is written down: trackers, survivors, chains, causes. */
+#ifndef COMMAND_LEAKS_H
+#define COMMAND_LEAKS_H
+
+#include "analysis/causes.h"
+#include "command/trackers.h"
+
+struct object_list VECTOR(object_id);
+
+/* A cause of one VM. */
+struct leak_cause {
+  struct cause *cause;
+  struct causes *causes; /* that it is one of                            */
+  size_t number;         /* in there                                     */
+  size_t vm;
+  double youngest, oldest; /* ages of its entries; NaN: not known        */
+  size_t retired;          /* entries that were said to be garbage       */
+  size_t described;        /* an entry with the representative           */
+};
+
+/* A reference that --cut takes away, and what that frees. */
+struct leak_cut {
+  const char *path; /* as typed, escaped */
+  size_t frees;     /* survivors         */
+};
+
+struct leaks {
+  struct trackers trackers;
+  struct VECTOR(size_t) shown;         /* entries that pass the filters, in order        */
+  struct VECTOR(object_id) survivors;  /* distinct, sorted by id                          */
+  struct bitset survivor_set, avoid;
+  struct graph_mask mask;
+  struct object_list from;
+  struct chains_options search;
+  struct chains chains;
+  struct causes *by_vm;                /* one per VM                                      */
+  size_t vm_count;
+  struct VECTOR(struct leak_cause) causes; /* of all VMs, worst first                     */
+  struct VECTOR(struct leak_cut) cuts;
+  const char **tracker_paths;          /* of each tracker, or NULL                        */
+  size_t verdicts[VERDICT_COUNT];      /* of the shown entries                            */
+  size_t unplaced;                     /* survivors that the search does not reach        */
+  bool searched;                       /* chains and causes are there                     */
+};
+
+/* Works out everything. An interruption leaves the rest out and sets context->partial. */
+MUST_CHECK struct inspect_error *leaks_find(struct command_context *context, struct leaks *leaks);
+void leaks_free(struct leaks *leaks);
+
+/* The document (leaks_page.c, leaks_data.c). */
+void leaks_to_data(struct command_context *context, struct leaks *leaks);
+void leaks_to_page(struct command_context *context, struct leaks *leaks);
+
+/* Whether --cause leaves this cause in; `number` counts from 1 as listed. */
+bool leaks_selects(const struct command_options *options, const struct leak_cause *cause,
+                   size_t number);
+
+/* Sets the search's mask from --through and --avoid and its starts from --from; the bit set and the
+ * vector that it points into are filled and owned by the caller. (search.c) */
+MUST_CHECK struct inspect_error *search_options(struct inspect_session *session,
+                                                const struct command_options *options,
+                                                struct bitset *avoid, struct object_list *from,
+                                                struct graph_mask *mask,
+                                                struct chains_options *search);
+
+#endif

@@ -1,0 +1,134 @@
+/* leaks_data.c - the answer of `leaks` as data: the keys that scripts rely on. */
+#include <math.h>
+#include <stdio.h>
+
+#include "command/chain_view.h"
+#include "command/leaks.h"
+
+/* Rows are made while the document is rendered; the command's state outlives that. */
+struct rows {
+  struct inspect_session *session;
+  struct leaks *leaks;
+};
+
+static struct cell real(double value, struct cell cell) {
+  return isnan(value) ? cell_null() : cell;
+}
+
+static struct cell fingerprint(struct arena *arena, uint64_t value) {
+  return cell_words(arena_printf(arena, "%016llx", (unsigned long long)value));
+}
+
+static void data_trackers(struct command_context *context, const struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  struct data *list = data_array(context->data, "trackers");
+  for (size_t i = 0; i < leaks->trackers.list.count; i++) {
+    const struct tracker *tracker = &leaks->trackers.list.items[i];
+    uint8_t flags = session->heap.graph.flags[tracker->table];
+    struct data *row = data_object(list, NULL);
+    data_cell(row, "vm", cell_plain(tracker->vm + 1));
+    data_cell(row, "address", cell_address(heap_address(&session->heap, tracker->table)));
+    data_cell(row, "path", cell_words(leaks->tracker_paths ? leaks->tracker_paths[i] : NULL));
+    const char *mode = flags & OBJECT_WEAK_KEYS ? flags & OBJECT_WEAK_VALUES ? "kv" : "k" : "v";
+    data_cell(row, "mode", cell_words(mode));
+    data_cell(row, "kind", cell_words(tracker_kind_name(tracker->kind)));
+    data_cell(row, "entries", cell_count(tracker->entries));
+    for (enum verdict verdict = 0; verdict < VERDICT_COUNT; verdict++)
+      data_cell(row, verdict_name(verdict), cell_count(tracker->verdicts[verdict]));
+  }
+}
+
+static void entry_row(void *context, size_t index, struct data *row) {
+  const struct rows *rows = context;
+  struct inspect_session *session = rows->session;
+  const struct leaks *leaks = rows->leaks;
+  const struct graph *graph = &session->heap.graph;
+  const struct tracked *tracked = &leaks->trackers.entries.items[leaks->shown.items[index]];
+  const struct tracker *tracker = &leaks->trackers.list.items[tracked->tracker];
+  bool is_object = tracked->object != NO_OBJECT;
+  size_t size = 0;
+  const char *class = is_object ? object_class(session, tracked->object, &size) : NULL;
+  data_cell(row, "vm", cell_plain(tracker->vm + 1));
+  data_cell(row, "tracker", cell_address(heap_address(&session->heap, tracker->table)));
+  data_cell(row, "address",
+            is_object ? cell_address(heap_address(&session->heap, tracked->object)) : cell_null());
+  data_cell(row, "type",
+            cell_words(is_object ? object_type_name(graph->type[tracked->object]) : NULL));
+  data_cell(row, "class", class ? cell_bare(class, size) : cell_null());
+  data_cell(row, "description",
+            tracked->description ? cell_bare(tracked->description, tracked->description_size)
+                                 : cell_null());
+  data_cell(row, "created", real(tracked->created, cell_number(tracked->created)));
+  data_cell(row, "age_seconds", real(tracked->age, cell_number(tracked->age)));
+  data_cell(row, "retired", real(tracked->retired, cell_number(tracked->retired)));
+  data_cell(row, "verdict", cell_words(verdict_name(tracked->verdict)));
+  data_cell(row, "bytes",
+            is_object ? cell_bytes(graph_bytes(graph, tracked->object)) : cell_null());
+  bool has_retained = session->is_dominated && tracked->verdict == VERDICT_LEAKED;
+  data_cell(row, "retained_bytes",
+            has_retained ? cell_bytes(session->dominators.retained[tracked->object])
+                         : cell_null());
+  char hash[17] = "";
+  if (tracked->cause != UINT32_MAX)
+    snprintf(hash, sizeof hash, "%016llx",
+             (unsigned long long)leaks->causes.items[tracked->cause].cause->fingerprint);
+  data_cell(row, "cause", *hash ? cell_bare(hash, 16) : cell_null());
+  data_cell(row, "held_by",
+            tracked->held_by != NO_OBJECT
+                ? cell_address(heap_address(&session->heap, tracked->held_by))
+                : cell_null());
+}
+
+static void data_causes(struct command_context *context, const struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  struct data *list = data_array(context->data, "causes");
+  for (size_t i = 0; i < leaks->causes.count; i++) {
+    const struct leak_cause *mine = &leaks->causes.items[i];
+    const struct cause *cause = mine->cause;
+    if (!leaks_selects(context->options, mine, i + 1)) continue;
+    struct data *row = data_object(list, NULL);
+    data_cell(row, "vm", cell_plain(mine->vm + 1));
+    data_cell(row, "fingerprint", fingerprint(context->arena, cause->fingerprint));
+    data_cell(row, "count", cell_count(cause->count));
+    data_cell(row, "retained_bytes",
+              session->is_dominated ? cell_bytes(cause->retained_bytes) : cell_null());
+    data_cell(row, "pattern", cell_words(cause->pattern));
+    struct data *chain = data_array(row, "chain");
+    size_t suspect = chain_to_data(context, chain, &cause->chain, leaks->search.from,
+                                   cause->suspect);
+    data_cell(row, "suspect", cause->suspect ? cell_plain(suspect) : cell_null());
+    data_cell(row, "only_holder_of",
+              cause->suspect ? cell_count(cause->only_holder_of) : cell_null());
+    data_cell(row, "cut_frees",
+              cause->cut_frees != SIZE_MAX ? cell_count(cause->cut_frees) : cell_null());
+  }
+}
+
+static void data_weak(struct command_context *context, const struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  struct data *list = data_array(context->data, "candidates");
+  for (size_t i = 0; i < leaks->trackers.candidates.count; i++) {
+    const struct tracker *candidate = &leaks->trackers.candidates.items[i];
+    struct data *row = data_object(list, NULL);
+    data_cell(row, "vm", cell_plain(candidate->vm + 1));
+    data_cell(row, "address", cell_address(heap_address(&session->heap, candidate->table)));
+  }
+  data_cell(context->data, "other_weak_tables", cell_count(leaks->trackers.other_weak));
+}
+
+void leaks_to_data(struct command_context *context, struct leaks *leaks) {
+  data_trackers(context, leaks);
+  struct rows *rows = arena_alloc(context->arena, sizeof *rows);
+  if (!rows) return;
+  *rows = (struct rows){.session = context->session, .leaks = leaks};
+  data_rows(context->data, "entries", leaks->shown.count, entry_row, rows);
+  data_causes(context, leaks);
+  data_weak(context, leaks);
+  struct data *cuts = data_array(context->data, "cuts");
+  for (size_t i = 0; i < leaks->cuts.count; i++) {
+    struct data *row = data_object(cuts, NULL);
+    data_cell(row, "path", cell_words(leaks->cuts.items[i].path));
+    data_cell(row, "frees", cell_count(leaks->cuts.items[i].frees));
+    data_cell(row, "of", cell_count(leaks->survivors.count));
+  }
+}

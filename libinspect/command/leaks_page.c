@@ -1,0 +1,382 @@
+/* leaks_page.c - the answer of `leaks` as a page: the answer first, one chain per cause. */
+#include <math.h>
+
+#include "command/chain_view.h"
+#include "command/leaks.h"
+
+enum { MOST_CAUSES = 10, MOST_TRACKERS = 5, LABEL_COLUMN = 16 };
+
+static const struct tracked *entry_of(const struct leaks *leaks, size_t entry) {
+  return &leaks->trackers.entries.items[entry];
+}
+
+/* A labelled line below a cause: "cut check   without ...". */
+static struct line *labelled(struct command_context *context, const char *label) {
+  struct line *line = page_line(context->document, 4);
+  line_words(line, STYLE_MUTED, label);
+  line_tab(line, LABEL_COLUMN);
+  return line;
+}
+
+/* ---- Summary ----------------------------------------------------------------------------------- */
+
+static const char *plural(size_t count, const char *one, const char *many) {
+  return count == 1 ? one : many;
+}
+
+static void page_verdicts(struct command_context *context, const struct leaks *leaks) {
+  static const enum style STYLES[] = {STYLE_BAD, STYLE_GOOD, STYLE_PLAIN, STYLE_MUTED, STYLE_BAD};
+  size_t trackers = leaks->trackers.list.count;
+  struct line *line = page_line(context->document, 0);
+  line_cell(line, STYLE_HEADING, cell_count(trackers));
+  line_printf(line, STYLE_HEADING, " %s, ", plural(trackers, "tracker", "trackers"));
+  line_cell(line, STYLE_HEADING, cell_count(leaks->shown.count));
+  line_printf(line, STYLE_HEADING, " %s:", plural(leaks->shown.count, "entry", "entries"));
+  for (enum verdict verdict = 0; verdict < VERDICT_COUNT; verdict++) {
+    if (!leaks->verdicts[verdict] && verdict != VERDICT_LEAKED) continue;
+    line_words(line, STYLE_PLAIN, verdict ? "   " : "  ");
+    line_cell(line, STYLES[verdict], cell_count(leaks->verdicts[verdict]));
+    line_printf(line, STYLES[verdict], " %s", verdict_name(verdict));
+  }
+  size_t hidden = leaks->trackers.entries.count - leaks->shown.count;
+  if (hidden) {
+    line_words(line, STYLE_MUTED, "   (");
+    line_cell(line, STYLE_MUTED, cell_count(hidden));
+    line_words(line, STYLE_MUTED, " more do not match)");
+  }
+}
+
+static void page_trackers(struct command_context *context, const struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  size_t count = leaks->trackers.list.count;
+  for (size_t i = 0; i < count && (i < MOST_TRACKERS || context->options->all); i++) {
+    const struct tracker *tracker = &leaks->trackers.list.items[i];
+    struct line *line = page_line(context->document, 2);
+    const char *path = leaks->tracker_paths ? leaks->tracker_paths[i] : NULL;
+    if (path) line_words(line, STYLE_KEY, path);
+    else line_cell(line, STYLE_KEY, cell_address(heap_address(&session->heap, tracker->table)));
+    line_printf(line, STYLE_MUTED, "   %s, ", tracker_kind_name(tracker->kind));
+    line_cell(line, STYLE_MUTED, cell_count(tracker->entries));
+    line_printf(line, STYLE_MUTED, " %s", plural(tracker->entries, "entry", "entries"));
+    if (session->heap.vm_count > 1) line_printf(line, STYLE_MUTED, ", VM %zu", tracker->vm + 1);
+  }
+  if (count > MOST_TRACKERS && !context->options->all) {
+    struct line *line = page_line(context->document, 2);
+    line_cell(line, STYLE_MUTED, cell_count(count - MOST_TRACKERS));
+    line_words(line, STYLE_MUTED, " more: --all");
+  }
+}
+
+static void page_weak(struct command_context *context, const struct leaks *leaks) {
+  size_t candidates = leaks->trackers.candidates.count;
+  uint64_t others = leaks->trackers.other_weak;
+  if (!candidates && !others) return;
+  struct line *line = page_line(context->document, 0);
+  line_words(line, STYLE_MUTED, "not counted: ");
+  line_cell(line, STYLE_MUTED, cell_count(candidates));
+  line_printf(line, STYLE_MUTED, " %s (weak keys, plain strings as values) and ",
+              plural(candidates, "candidate", "candidates"));
+  line_cell(line, STYLE_MUTED, cell_count(others));
+  line_printf(line, STYLE_MUTED, " other weak %s: --all-weak",
+              plural((size_t)others, "table", "tables"));
+}
+
+static void page_no_tracker(struct command_context *context) {
+  struct line *line = page_line(context->document, 0);
+  line_words(line, STYLE_HEADING, "no tracker was found");
+  line = page_line(context->document, 2);
+  line_words(line, STYLE_PLAIN,
+             "A tracker is a weak-keyed table, object -> {description, time}. Embed "
+             "scripts/leakwatch.lua in the program to have one, or name a weak table of yours: "
+             "lua-leaks _G.my_weak_table");
+}
+
+/* ---- Causes ------------------------------------------------------------------------------------ */
+
+/* What the descriptions of a cause have in common: the text itself if all agree, else their common
+ * beginning, cut back to the end of a word. */
+static const char *common_description(struct command_context *context, const struct leaks *leaks,
+                                      size_t cause, size_t *size, bool *is_whole) {
+  const char *common = NULL;
+  *is_whole = true;
+  *size = 0;
+  for (size_t i = 0; i < leaks->shown.count; i++) {
+    const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
+    if (tracked->cause != cause || !tracked->description) continue;
+    if (!common) {
+      common = tracked->description;
+      *size = tracked->description_size;
+      continue;
+    }
+    size_t same = 0;
+    while (same < *size && same < tracked->description_size &&
+           common[same] == tracked->description[same])
+      same++;
+    if (same != *size || same != tracked->description_size) *is_whole = false;
+    *size = same;
+  }
+  (void)context;
+  while (!*is_whole && *size && (common[*size - 1] == ' ' || ((unsigned char)common[*size - 1] & 0x80) ||
+                                 (common[*size - 1] >= '0' && common[*size - 1] <= '9')))
+    --*size;
+  return common;
+}
+
+static void line_ages(struct line *line, const struct leak_cause *cause) {
+  if (isnan(cause->youngest)) return;
+  line_words(line, STYLE_PLAIN, "   age ");
+  line_cell(line, STYLE_PLAIN, cell_duration(cause->youngest));
+  double span = cause->oldest - cause->youngest;
+  if (span <= 0) return;
+  line_words(line, STYLE_PLAIN, " .. ");
+  line_cell(line, STYLE_PLAIN, cell_duration(cause->oldest));
+  enum { ENOUGH = 10 };
+  if (cause->cause->count >= ENOUGH && span >= 60)
+    line_printf(line, STYLE_PLAIN, ", %.3g a minute", (double)(cause->cause->count - 1) / span * 60);
+}
+
+static void page_cause_heading(struct command_context *context, const struct leaks *leaks,
+                               size_t number) {
+  struct inspect_session *session = context->session;
+  const struct leak_cause *mine = &leaks->causes.items[number];
+  struct line *line = page_line(context->document, 0);
+  line_printf(line, STYLE_HEADING, "#%zu  ", number + 1);
+  line_cell(line, STYLE_HEADING, cell_count(mine->cause->count));
+  size_t size;
+  bool is_whole;
+  const char *common = common_description(context, leaks, number, &size, &is_whole);
+  if (common && size) {
+    line_words(line, STYLE_HEADING, " × ");
+    line_cell(line, STYLE_HEADING, cell_text(common, size));
+    if (!is_whole) line_words(line, STYLE_HEADING, "...");
+  } else {
+    line_words(line, STYLE_HEADING, plural(mine->cause->count, " survivor", " survivors"));
+  }
+  if (session->is_dominated) {
+    uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
+    line_words(line, STYLE_PLAIN, "   retained ");
+    line_cell(line, STYLE_PLAIN, cell_bytes(mine->cause->retained_bytes));
+    line_words(line, STYLE_PLAIN, " (");
+    line_cell(line, STYLE_PLAIN,
+              cell_ratio(heap ? (double)mine->cause->retained_bytes / (double)heap : 0));
+    line_words(line, STYLE_PLAIN, ")");
+  }
+  line_ages(line, mine);
+  if (session->heap.vm_count > 1) line_printf(line, STYLE_PLAIN, "   VM %zu", mine->vm + 1);
+}
+
+static const char *holder_note(struct command_context *context, const struct cause *cause) {
+  return arena_printf(context->arena, "only holder of %s of %s",
+                      render_cell(context->arena, cell_count(cause->only_holder_of)),
+                      render_cell(context->arena, cell_count(cause->count)));
+}
+
+static void page_leaf(struct command_context *context, const struct leaks *leaks,
+                      struct chain_view *view, const struct leak_cause *mine) {
+  if (mine->described == SIZE_MAX) return;
+  const struct tracked *tracked = entry_of(leaks, mine->described);
+  struct line *line = chain_view_leaf_line(view);
+  if (tracked->description)
+    line_cell(line, STYLE_PLAIN, cell_text(tracked->description, tracked->description_size));
+  if (!isnan(tracked->age)) {
+    line_words(line, STYLE_PLAIN, tracked->description ? ", created " : "created ");
+    line_cell(line, STYLE_PLAIN, cell_duration(tracked->age));
+    line_words(line, STYLE_PLAIN, context->options->has_now ? " ago" : " before the dump");
+  }
+}
+
+static void page_cut_check(struct command_context *context, const struct leak_cause *mine) {
+  const struct cause *cause = mine->cause;
+  if (!cause->suspect || cause->cut_frees == SIZE_MAX) return;
+  struct text text = {0};
+  if (chain_step_text(context->session, &cause->chain, cause->suspect, NULL, &text)) {
+    struct line *line = labelled(context, "cut check");
+    line_words(line, STYLE_PLAIN, "without ");
+    line_words(line, STYLE_KEY, arena_copy(context->arena, text.items, text.count));
+    line_words(line, STYLE_PLAIN, ", ");
+    line_cell(line, STYLE_PLAIN, cell_count(cause->cut_frees));
+    line_words(line, STYLE_PLAIN, " of ");
+    line_cell(line, STYLE_PLAIN, cell_count(cause->count));
+    line_words(line, STYLE_PLAIN, " would be collected");
+  }
+  vector_free(&text);
+}
+
+static void page_retired(struct command_context *context, const struct leaks *leaks,
+                         size_t number) {
+  const struct leak_cause *mine = &leaks->causes.items[number];
+  size_t watched = 0, retired_key = 0, held = 0;
+  for (size_t i = 0; i < leaks->shown.count; i++) {
+    const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
+    if (tracked->cause != number) continue;
+    watched++;
+    held += tracked->held_by != NO_OBJECT;
+    retired_key += leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
+  }
+  if (retired_key) {
+    struct line *line = labelled(context, "retired");
+    line_cell(line, STYLE_BAD, cell_count(mine->retired));
+    line_words(line, STYLE_PLAIN, " retired but alive (certain leaks), ");
+    line_cell(line, STYLE_PLAIN, cell_count(watched - mine->retired));
+    line_words(line, STYLE_PLAIN, " alive and never retired");
+  }
+  if (held) {
+    struct line *line = labelled(context, "held by");
+    line_cell(line, STYLE_PLAIN, cell_count(held));
+    line_words(line, STYLE_PLAIN, " only through another survivor of this cause's chain");
+  }
+}
+
+/* The other chains to the representative, for -k. */
+static struct inspect_error *page_more_chains(struct command_context *context,
+                                              const struct leaks *leaks, size_t number) {
+  const struct chain *first = &leaks->causes.items[number].cause->chain;
+  size_t wanted = (size_t)context->options->chains, count = 0;
+  if (wanted < 2 || !first->count) return NULL;
+  struct chain *chains = calloc(wanted, sizeof *chains);
+  if (!chains) return error_no_memory();
+  struct inspect_error *error =
+      chains_best(&context->session->heap.graph, &leaks->search,
+                  first->items[first->count - 1].object, wanted, context->work, chains, &count, NULL);
+  for (size_t i = 1; i < count; i++) {
+    struct line *line = page_line(context->document, 4);
+    line_printf(line, STYLE_MUTED, "chain %zu", i + 1);
+    struct chain_view_options options = {.from = leaks->search.from};
+    chain_to_page(context, &chains[i], &options, 4);
+  }
+  for (size_t i = 0; i < count; i++)
+    vector_free(&chains[i]);
+  free(chains);
+  if (error && error->code == INSPECT_ERROR_INTERRUPTED) {
+    context->partial = true;
+    error = NULL;
+  }
+  return error;
+}
+
+/* --all: the entries of a cause, numbered for @N. */
+static void page_entries(struct command_context *context, const struct leaks *leaks,
+                         size_t number) {
+  struct inspect_session *session = context->session;
+  struct table *table = page_table(context->document, 4);
+  table_column(table, "@");
+  table_column(table, "address");
+  table_column(table, "type");
+  table_column(table, "age");
+  table_column(table, "retained");
+  table_column(table, "description");
+  for (size_t i = 0; i < leaks->shown.count; i++) {
+    const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
+    if (tracked->cause != number || !vector_push(&session->listing, tracked->object)) continue;
+    table_row(table);
+    table_cell(table, cell_plain(session->listing.count));
+    table_cell(table, cell_address(heap_address(&session->heap, tracked->object)));
+    table_cell(table, cell_words(object_type_name(session->heap.graph.type[tracked->object])));
+    table_cell(table, cell_duration(tracked->age));
+    table_cell(table, session->is_dominated
+                          ? cell_bytes(session->dominators.retained[tracked->object])
+                          : cell_null());
+    table_cell(table, tracked->description
+                          ? cell_text(tracked->description, tracked->description_size)
+                          : cell_null());
+  }
+}
+
+static void page_cause(struct command_context *context, const struct leaks *leaks, size_t number) {
+  struct inspect_session *session = context->session;
+  const struct leak_cause *mine = &leaks->causes.items[number];
+  const struct chain *chain = &mine->cause->chain;
+  page_blank(context->document);
+  page_cause_heading(context, leaks, number);
+  if (chain->count) {
+    object_id leaf = chain->items[chain->count - 1].object;
+    struct chain_view_options options = {.from = leaks->search.from,
+                                         .suspect = mine->cause->suspect,
+                                         .suspect_note = holder_note(context, mine->cause)};
+    if (session->is_dominated)
+      options.leaf_note = arena_printf(
+          context->arena, "%s retained",
+          render_cell(context->arena, cell_bytes(session->dominators.retained[leaf])));
+    page_leaf(context, leaks, chain_to_page(context, chain, &options, 4), mine);
+    if (!context->options->all && !vector_push(&session->listing, leaf)) return;
+  }
+  page_cut_check(context, mine);
+  page_retired(context, leaks, number);
+  struct inspect_error *error = page_more_chains(context, leaks, number);
+  inspect_error_free(error); /* the first chain is shown already */
+  if (context->options->all) page_entries(context, leaks, number);
+}
+
+static void page_causes(struct command_context *context, const struct leaks *leaks) {
+  size_t shown = 0, left = 0;
+  context->session->listing.count = 0;
+  struct line *line = page_line(context->document, 0);
+  line_cell(line, STYLE_HEADING, cell_count(leaks->causes.count));
+  line_words(line, STYLE_HEADING, plural(leaks->causes.count, " cause", " causes"));
+  for (size_t i = 0; i < leaks->causes.count; i++) {
+    if (!leaks_selects(context->options, &leaks->causes.items[i], i + 1)) continue;
+    if (shown == MOST_CAUSES && !context->options->all && !context->options->cause.is_given) left++;
+    else {
+      page_cause(context, leaks, i);
+      shown++;
+    }
+  }
+  if (left) {
+    page_blank(context->document);
+    line = page_line(context->document, 0);
+    line_cell(line, STYLE_MUTED, cell_count(left));
+    line_words(line, STYLE_MUTED, left == 1 ? " more cause: --all" : " more causes: --all");
+  }
+}
+
+/* ---- The end ----------------------------------------------------------------------------------- */
+
+static void page_cuts(struct command_context *context, const struct leaks *leaks) {
+  for (size_t i = 0; i < leaks->cuts.count; i++) {
+    const struct leak_cut *result = &leaks->cuts.items[i];
+    struct line *line = page_line(context->document, 0);
+    line_words(line, STYLE_PLAIN, "cut check   without ");
+    line_words(line, STYLE_KEY, result->path);
+    line_words(line, STYLE_PLAIN, ", ");
+    line_cell(line, STYLE_PLAIN, cell_count(result->frees));
+    line_words(line, STYLE_PLAIN, " of ");
+    line_cell(line, STYLE_PLAIN, cell_count(leaks->survivors.count));
+    line_words(line, STYLE_PLAIN, " survivors would be collected");
+  }
+}
+
+static void page_next(struct command_context *context, const struct leaks *leaks) {
+  if (!leaks->causes.count) return;
+  const struct chain *chain = &leaks->causes.items[0].cause->chain;
+  page_blank(context->document);
+  struct line *line = page_line(context->document, 0);
+  line_words(line, STYLE_MUTED, "next");
+  line_tab(line, 14);
+  line_words(line, STYLE_MUTED, "lua-leaks --cause 1 --all");
+  if (chain->count)
+    line_printf(line, STYLE_MUTED, "   lua-paths 0x%llx -k 4",
+                (unsigned long long)heap_address(&context->session->heap,
+                                                 chain->items[chain->count - 1].object));
+  line_words(line, STYLE_MUTED, "   lua-leaks --json");
+}
+
+void leaks_to_page(struct command_context *context, struct leaks *leaks) {
+  if (!leaks->trackers.list.count) {
+    page_no_tracker(context);
+    page_weak(context, leaks);
+    return;
+  }
+  page_verdicts(context, leaks);
+  page_trackers(context, leaks);
+  page_weak(context, leaks);
+  page_cuts(context, leaks);
+  if (leaks->searched) page_causes(context, leaks);
+  if (leaks->unplaced) {
+    struct line *line = page_line(context->document, 0);
+    line_cell(line, STYLE_PLAIN, cell_count(leaks->unplaced));
+    line_words(line, STYLE_PLAIN,
+               " survivors are not reached by this search: they are alive over references that "
+               "--from, --through or --avoid leave out");
+  }
+  page_next(context, leaks);
+}

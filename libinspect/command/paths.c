@@ -1,0 +1,135 @@
+/* paths.c - over which references is one object reached? The k best chains. */
+#include "command/chain_view.h"
+#include "command/leaks.h"
+
+struct found_paths {
+  struct bitset avoid, targets, barred;
+  struct object_list from;
+  struct graph_mask mask;
+  struct chains_options search;
+  struct chain *chains;
+  size_t count;
+  bool capped; /* there may be more */
+};
+
+static void release(void *state) {
+  struct found_paths *found = state;
+  for (size_t i = 0; i < found->count; i++)
+    vector_free(&found->chains[i]);
+  free(found->chains);
+  vector_free(&found->from);
+  bitset_free(&found->avoid);
+  bitset_free(&found->barred);
+  free(found);
+}
+
+static struct inspect_error *find(struct command_context *context, struct found_paths *found,
+                                  object_id object) {
+  struct inspect_session *session = context->session;
+  TRY(search_options(session, context->options, &found->avoid, &found->from, &found->mask,
+                     &found->search));
+  /* trackers hold nothing, but their records would be passed through */
+  struct trackers trackers;
+  TRY(trackers_find(session, &(struct command_options){.through = ALL_KINDS,
+                                                       .has_now = context->options->has_now,
+                                                       .now = context->options->now},
+                    context->work, &trackers));
+  found->barred = trackers.tables;
+  trackers.tables = (struct bitset){0};
+  trackers_free(&trackers);
+  bitset_remove(&found->barred, object);
+  found->search.barred = &found->barred;
+  size_t wanted = context->options->chains ? (size_t)context->options->chains : 1;
+  found->chains = calloc(wanted, sizeof *found->chains);
+  if (!found->chains) return error_no_memory();
+  struct inspect_error *error =
+      chains_best(&session->heap.graph, &found->search, object, wanted, context->work,
+                  found->chains, &found->count, &found->capped);
+  if (error && error->code == INSPECT_ERROR_INTERRUPTED) {
+    context->partial = true;
+    error = NULL;
+  }
+  return error;
+}
+
+static void page_object(struct command_context *context, object_id object) {
+  struct inspect_session *session = context->session;
+  struct line *line = page_line(context->document, 0);
+  line_cell(line, STYLE_HEADING, cell_address(heap_address(&session->heap, object)));
+  line_printf(line, STYLE_HEADING, "   %s",
+              describe_object(session, object, context->arena));
+  size_t size;
+  const char *class = object_class(session, object, &size);
+  if (class) {
+    line_words(line, STYLE_PLAIN, "   class ");
+    line_cell(line, STYLE_KEY, cell_bare(class, size));
+  }
+  const char *fate = bitset_has(&session->collection.live, object) ? "   alive"
+                     : bitset_has(&session->collection.finalizer, object)
+                         ? "   kept only for its finalizer"
+                         : "   garbage: no root reaches it";
+  line_words(line, STYLE_PLAIN, fate);
+}
+
+static void page_none(struct command_context *context, object_id object) {
+  bool is_live = bitset_has(&context->session->collection.live, object);
+  bool is_limited = context->options->from.count || context->options->avoid.count ||
+                    context->options->through != ALL_KINDS;
+  struct line *line = page_line(context->document, 0);
+  if (context->partial)
+    line_words(line, STYLE_PLAIN, "no chain was found before the search was interrupted");
+  else if (is_limited)
+    line_words(line, STYLE_PLAIN, "no chain under the limits of --from, --through and --avoid");
+  else if (is_live)
+    line_words(line, STYLE_PLAIN, "no chain outside of trackers and weak references");
+  else
+    line_words(line, STYLE_PLAIN, "no chain: nothing that a collection follows leads to it");
+}
+
+static void write_paths(struct command_context *context, const struct found_paths *found) {
+  struct data *list = data_array(context->data, "paths");
+  for (size_t i = 0; i < found->count; i++) {
+    const struct chain *chain = &found->chains[i];
+    struct data *row = data_object(list, NULL);
+    const struct heap_vm *owner = heap_vm_of(&context->session->heap, chain->items[0].object);
+    data_cell(row, "vm", cell_plain((uint64_t)(owner - context->session->heap.vms) + 1));
+    data_cell(row, "length", cell_count(chain->count - 1));
+    struct text text = {0};
+    if (chain_to_path(context->session, chain, found->search.from, &text)) {
+      const char *path = arena_copy(context->arena, text.items, text.count);
+      data_cell(row, "path", cell_words(path));
+      page_blank(context->document);
+      struct line *line = page_line(context->document, 0);
+      line_printf(line, STYLE_HEADING, "#%zu  ", i + 1);
+      line_words(line, STYLE_KEY, path ? path : "");
+    }
+    vector_free(&text);
+    chain_to_data(context, data_array(row, "chain"), chain, found->search.from, 0);
+    struct chain_view_options options = {.from = found->search.from};
+    chain_to_page(context, chain, &options, 4);
+  }
+}
+
+struct inspect_error *command_paths(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  object_id object;
+  TRY(session_collect(session, context->work));
+  TRY(session_check_choice(session, context->options));
+  TRY(resolve_path(session, context->options, context->options->object, &object, NULL));
+  struct found_paths *found = calloc(1, sizeof *found);
+  if (!found) return error_no_memory();
+  context->state = found;
+  context->release = release;
+  TRY(find(context, found, object));
+  describe_target(context, false);
+  page_object(context, object);
+  write_paths(context, found);
+  if (!found->count) page_none(context, object);
+  if (found->capped) {
+    page_blank(context->document);
+    struct line *line = page_line(context->document, 0);
+    line_words(line, STYLE_MUTED, "the search reached its bound: there may be more chains");
+  }
+  describe_faults(context);
+  return NULL;
+}

@@ -1,0 +1,76 @@
+/* session.h - an opened target and what is known of it so far.
+ *
+ * Everything is made when first asked for and kept: the VMs, the graph, the full collection, the
+ * dominator tree. A session never changes its mind: a target that ran needs a new session. */
+#ifndef COMMAND_SESSION_H
+#define COMMAND_SESSION_H
+
+#include "analysis/collect.h"
+#include "analysis/dominators.h"
+#include "command/command.h"
+#include "graph/heap.h"
+#include "report/render.h"
+#include "source/source.h"
+
+struct inspect_session {
+  struct source *source;
+  struct heap heap;
+  bool is_open, is_detected, is_built, is_collected, is_dominated;
+  struct collection collection;
+  struct dominators dominators;
+  struct VECTOR(object_id) listing; /* what @N means: the last list that was shown     */
+  const char **releases;            /* of each VM: "5.4.4" or NULL; after detection    */
+  struct arena arena;
+};
+
+/* Each makes sure that what it names is there; NO_VM-like errors say what was tried. */
+MUST_CHECK struct inspect_error *session_detect(struct inspect_session *session,
+                                                const struct work *work);
+MUST_CHECK struct inspect_error *session_build(struct inspect_session *session,
+                                               const struct work *work);
+MUST_CHECK struct inspect_error *session_collect(struct inspect_session *session,
+                                                 const struct work *work);
+MUST_CHECK struct inspect_error *session_dominate(struct inspect_session *session,
+                                                  const struct work *work);
+
+/* Whether --vm leaves this VM in; `index` counts from 0. */
+bool session_selects(const struct inspect_session *session, const struct command_options *options,
+                     size_t index);
+
+/* USAGE if --vm names no VM. */
+MUST_CHECK struct inspect_error *session_check_choice(const struct inspect_session *session,
+                                                      const struct command_options *options);
+
+/* The moment ages count from: --now, else the dump's time. */
+double session_now(const struct inspect_session *session, const struct command_options *options);
+
+/* ---- What every document begins with (describe.c) ---------------------------------------------- */
+
+/* Data: target, vms, faults. Page: the first line of the answer, and a blank one. `brief`: detection
+ * only, nothing was counted. Call when the graph is as complete as it gets. */
+void describe_target(struct command_context *context, bool brief);
+
+/* Page: what could not be checked, at the end of the answer. Nothing if all is well. */
+void describe_faults(struct command_context *context);
+
+/* "table", "function room.lua:41", "coroutine, dead by error", "userdata FILE*": escaped. */
+const char *describe_object(struct inspect_session *session, object_id object, struct arena *arena);
+
+/* The class of an object: its metatable's __name, raw bytes; NULL if it has none. */
+const char *object_class(struct inspect_session *session, object_id object, size_t *size);
+
+/* ---- Names of objects (resolve.c) -------------------------------------------------------------- */
+
+/* Finds what a path names, in the VMs that --vm selects. `reference` and `owner` (may be NULL)
+ * receive the last reference of the path, NO_REFERENCE if the path is only a root. */
+MUST_CHECK struct inspect_error *resolve_path(struct inspect_session *session,
+                                              const struct command_options *options,
+                                              const struct path *path, object_id *object,
+                                              reference_id *reference);
+
+/* Appends the label of a reference in path syntax, exact: ".members", "[17]", ":upvalue(npc)". A
+ * value behind an upvalue object is named by the step to the upvalue: for it nothing is added. */
+bool resolve_label(struct inspect_session *session, object_id from, reference_id reference,
+                   struct text *text);
+
+#endif

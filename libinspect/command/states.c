@@ -1,0 +1,79 @@
+/* states.c - which VMs are in the target, and do their books balance? */
+#include "command/session.h"
+
+static void line_vm(struct command_context *context, struct table *table, size_t index) {
+  struct inspect_session *session = context->session;
+  const struct heap_vm *owner = &session->heap.vms[index];
+  bool counted = session->is_built && !context->options->brief;
+  table_row(table);
+  table_cell(table, cell_plain(index + 1));
+  table_cell(table, cell_address(owner->vm.main_thread));
+  const char *release = session->releases[index];
+  table_cell(table, cell_words(release ? release : owner->vm.layout->lua));
+  table_cell(table, cell_bytes(owner->vm.heap_bytes));
+  if (!counted) return;
+  table_cell(table, cell_count(owner->count));
+  table_cell(table, cell_count(owner->coroutines));
+  table_cell(table, cell_bytes(owner->accounted_bytes));
+  table_cell(table, cell_integer(owner->residual));
+}
+
+static void page_vms(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  struct table *table = page_table(context->document, 0);
+  table_column(table, "VM");
+  table_column(table, "main thread");
+  table_column(table, "Lua");
+  table_column(table, "heap");
+  if (session->is_built && !context->options->brief) {
+    table_column(table, "objects");
+    table_column(table, "coroutines");
+    table_column(table, "accounted");
+    table_column(table, "residual bytes");
+  }
+  for (size_t i = 0; i < session->heap.vm_count; i++)
+    if (session_selects(session, context->options, i)) line_vm(context, table, i);
+}
+
+/* -v: which layout, and why. */
+static void page_evidence(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  for (size_t i = 0; i < session->heap.vm_count; i++) {
+    if (!session_selects(session, context->options, i)) continue;
+    const struct heap_vm *owner = &session->heap.vms[i];
+    page_blank(context->document);
+    struct line *line = page_line(context->document, 0);
+    line_printf(line, STYLE_HEADING, "VM %zu", i + 1);
+    line = page_line(context->document, 2);
+    line_printf(line, STYLE_PLAIN, "layout %s, %u-bit, canned: %s", owner->vm.layout->name,
+                8u * owner->vm.layout->pointer_size, owner->evidence);
+    if (session->is_built)
+      line_printf(line, STYLE_PLAIN, owner->residual == 0
+                                         ? "; every byte is accounted for"
+                                         : "; but the bytes do not add up: the layout may not fit");
+    line = page_line(context->document, 2);
+    line_words(line, STYLE_PLAIN, "global_State ");
+    line_cell(line, STYLE_PLAIN, cell_address(owner->vm.global_state));
+    line_words(line, STYLE_PLAIN, ", registry ");
+    line_cell(line, STYLE_PLAIN, cell_address(owner->vm.registry));
+    line_printf(line, STYLE_PLAIN, ", collector phase %u", owner->vm.gc_state);
+    if (!session->releases[i]) {
+      line = page_line(context->document, 2);
+      line_words(line, STYLE_PLAIN,
+                 "exact release not known: the file with the Lua library is not at hand (--exe, "
+                 "--sysroot)");
+    }
+  }
+}
+
+struct inspect_error *command_states(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  TRY(session_detect(session, context->work));
+  TRY(session_check_choice(session, context->options));
+  if (!context->options->brief) TRY(session_collect(session, context->work));
+  describe_target(context, context->options->brief);
+  page_vms(context);
+  if (context->options->verbose) page_evidence(context);
+  describe_faults(context);
+  return NULL;
+}

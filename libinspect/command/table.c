@@ -1,0 +1,182 @@
+/* table.c - the command table: one row per command, in the order in which help lists them.
+ *
+ * Texts name commands as lua-leaks, lua-paths, ...; help.c spells them for the shell. After the
+ * line "Examples:" a line indented by two is a command to type, one indented by six explains it. */
+#include "command/command.h"
+
+#include <string.h>
+
+#include "command/options.h"
+#include "command/suggest.h"
+
+static const char leaks_help[] =
+    "Shows the objects that should be gone and are still here, since when, what holds them, and "
+    "how "
+    "much would go with them.\n"
+    "\n"
+    "A tracker is a weak table of the target that pairs each resource with a description and the "
+    "time of its creation (scripts/leakwatch.lua, or your own). The full collection is computed, "
+    "not run: the set that collectgarbage(\"collect\") would leave. Each entry of each tracker "
+    "then "
+    "has a verdict: leaked (it survives), garbage (the next collection frees it), finalizer (the "
+    "one "
+    "after, when its __gc has run), never (a string or another value that a weak table does not "
+    "drop) or unknown (could not be decided, with the fault that says why).\n"
+    "\n"
+    "Survivors whose chains of references share a pattern form one cause, listed worst first with "
+    "one chain from a root to an object. The suspect, the reference where the wanted part ends and "
+    "the leak begins, is underlined with ~~~; the cut check tells how many survivors a collection "
+    "without it would free. A cause keeps its fingerprint from run to run.\n"
+    "\n"
+    "Trackers are found without being named. Weak-keyed tables whose values are strings without a "
+    "time are candidates: they are counted in one line, and searched with --all-weak or when given "
+    "as TRACKER, a path or an address. Exit status: 1 if something leaked, candidates apart.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-leaks --min-age 5m --description 'npc#*'\n"
+    "      only survivors older than five minutes whose description begins with npc#\n"
+    "  lua-leaks --cause 1 --all\n"
+    "      every survivor of the worst cause\n"
+    "  lua-leaks _G.watch --from package.loaded.game --through table,upvalue\n"
+    "      one tracker, and only chains that begin at that module and run over such references\n"
+    "  lua-leaks --cut 'package.loaded[\"game.arena\"].listeners'\n"
+    "      how many survivors a collection would free if that field were nil\n";
+
+static const char states_help[] =
+    "Lists the VMs of the target: address, Lua version, the layout that was chosen for reading it, "
+    "coroutines, heap size, objects, how much of the heap a full collection would leave, and the "
+    "residual: the bytes that the VM says it has minus those that were accounted for, 0 in a "
+    "healthy "
+    "heap.\n"
+    "\n"
+    "VMs are found by their structure; no symbols and no addresses are needed. With -v it says "
+    "which "
+    "layouts were tried, which one was chosen, and on what evidence.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-states\n"
+    "      every VM, with its heap walked and checked\n"
+    "  lua-states --brief -v\n"
+    "      which VMs there are and why they are believed, without walking their heaps\n";
+
+static const char paths_help[] =
+    "Shows why an object is still here: the best chain of references from a root to it, or with -k "
+    "the N best that differ. Chains through named globals and modules come before those through "
+    "upvalues, the registry, coroutine stacks and the main chunk's locals; shorter ones come "
+    "first.\n"
+    "\n"
+    "A search can be narrowed: --from starts at an object instead of the roots, --through follows "
+    "only some kinds of references, --avoid leaves an object out. Kinds are field, index, key, "
+    "metatable, upvalue, env, local, stack, uservalue, constant, prototype and other; table stands "
+    "for field, index, key and metatable, function for upvalue, env, constant and prototype.\n"
+    "\n"
+    "A path begins at _G, a global's name, registry, package.loaded, an address or @N (entry N of "
+    "the last listing) and goes on with .name, [\"any text\"], [42], [1.5], [true], [0x55...] (an "
+    "object as key), :metatable, :upvalue(name or n), :env, :uservalue(n), :local(name or n), "
+    ":local(level,name), :key(...) for the key itself, :value of an upvalue object, :stack(n), "
+    ":constant(n), :prototype(n). What is printed as a path can be typed as one.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-paths 0x55d0c0ffee -k 4\n"
+    "      the four best chains to the object at that address\n"
+    "  lua-paths 'package.loaded[\"game.arena\"].listeners[17]:upvalue(npc)'\n"
+    "      what else holds the object that this listener captured\n"
+    "  lua-paths @3 --avoid _G.cache --through field,index\n"
+    "      chains to entry 3 of the last listing, over table fields, not through the cache\n";
+
+static const char help_help[] = "Lists the commands, or explains one of them.\n"
+                                "\n"
+                                "Examples:\n"
+                                "  lua-help\n"
+                                "      the commands and the options that all of them take\n"
+                                "  lua-help leaks\n"
+                                "      what leaks answers, its options and examples\n";
+
+const struct command command_table[] = {
+    {.shown = {"leaks",
+               "[TRACKER] [--min-age T] [--description GLOB] [--all-weak] [--cause N|FINGERPRINT] "
+               "[--all] [-k N] [--from PATH] [--through KIND,...] [--avoid OBJECT] [--cut PATH]",
+               "objects that should be gone and are still here, and what holds them", leaks_help},
+     .run = command_leaks,
+     .operand = &operand_tracker,
+     .options = {&option_min_age, &option_description, &option_all_weak, &option_cause, &option_all,
+                 &option_chains, &option_from, &option_through, &option_avoid, &option_cut}},
+    {.shown = {"paths", "OBJECT [-k N] [--from PATH] [--through KIND,...] [--avoid OBJECT]",
+               "why one object is still here: the chains of references to it", paths_help},
+     .run = command_paths,
+     .operand = &operand_object,
+     .needs_operand = true,
+     .options = {&option_chains, &option_from, &option_through, &option_avoid}},
+    {.shown = {"states", "[--brief]",
+               "the Lua VMs of the target, their heaps and how they were read", states_help},
+     .run = command_states,
+     .options = {&option_brief}},
+    {.shown = {"help", "[COMMAND]", "the commands, or one of them explained", help_help},
+     .run = command_help,
+     .without_session = true,
+     .operand = &operand_topic},
+    {.run = NULL},
+};
+
+const struct command command_version_row = {
+    .shown = {"version", "", "the version", ""}, .run = command_version, .without_session = true};
+
+const struct command *command_default(void) { return &command_table[0]; }
+
+const struct command *command_find(const char *name, size_t size) {
+  if (size > 4 && memcmp(name, "lua-", 4) == 0) {
+    name += 4;
+    size -= 4;
+  }
+  for (const struct command *row = command_table; row->shown.name; row++)
+    if (strlen(row->shown.name) == size && memcmp(row->shown.name, name, size) == 0) return row;
+  return NULL;
+}
+
+struct inspect_error *command_unknown(const char *name) {
+  struct arena arena;
+  arena_init(&arena);
+  struct suggestion nearest = {.typed = name, .size = strlen(name)};
+  for (const struct command *row = command_table; row->shown.name; row++)
+    suggest_offer(&nearest, row->shown.name);
+  const char *hint = nearest.best ? arena_printf(&arena, "did you mean %s?", nearest.best)
+                                  : "help lists the commands";
+  struct inspect_error *error = error_create(INSPECT_ERROR_USAGE, hint, "unknown command %s",
+                                             quote_word(&arena, name, strlen(name)));
+  arena_free(&arena);
+  return error;
+}
+
+static bool holds(const struct option *const *list, const struct option *option) {
+  for (; *list; list++)
+    if (*list == option) return true;
+  return false;
+}
+
+bool command_takes(const struct command *command, const struct option *option) {
+  return holds(command->options, option) || holds(options_common, option) ||
+         holds(options_shell, option);
+}
+
+/* ---- inspect.h, part 4 ----------------------------------------------------------------------- */
+
+const struct inspect_command *inspect_command_at(size_t index) {
+  size_t count = 0;
+  while (command_table[count].shown.name)
+    count++;
+  return index < count ? &command_table[index].shown : NULL;
+}
+
+static const struct inspect_command_option *option_at(const struct option *const *list,
+                                                      size_t *index) {
+  for (; *list; list++)
+    if ((*index)-- == 0) return &(*list)->shown;
+  return NULL;
+}
+
+const struct inspect_command_option *inspect_command_option_at(const char *command, size_t index) {
+  const struct command *row = command ? command_find(command, strlen(command)) : NULL;
+  if (!row) return NULL;
+  const struct inspect_command_option *own = option_at(row->options, &index);
+  return own ? own : option_at(options_common, &index);
+}

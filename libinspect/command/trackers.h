@@ -1,0 +1,66 @@
+/* trackers.h - weak tables that watch resources, and the verdict on what they watch.
+ *
+ * A tracker's entries pair an object with its description and creation time. Found without being
+ * named are: tables made by leakwatch (their metatable carries `leakwatch`, a version), and
+ * weak-keyed tables whose values are records with a description (a string) and a time. Weak-keyed
+ * tables with plain strings as values are candidates; all others are merely counted. */
+#ifndef COMMAND_TRACKERS_H
+#define COMMAND_TRACKERS_H
+
+#include "command/session.h"
+
+enum tracker_kind { TRACKER_LEAKWATCH, TRACKER_FOUND, TRACKER_NAMED, TRACKER_CANDIDATE };
+
+enum verdict {
+  VERDICT_LEAKED,
+  VERDICT_GARBAGE,
+  VERDICT_FINALIZER,
+  VERDICT_NEVER,
+  VERDICT_UNKNOWN,
+  VERDICT_COUNT
+};
+
+struct tracker {
+  object_id table;
+  size_t vm;
+  enum tracker_kind kind;
+  uint64_t description_key, time_key; /* string objects, the keys in records; 0: none         */
+  uint64_t retired_key;
+  int64_t description_index, time_index; /* of records that are arrays; 0: none               */
+  uint64_t entries, verdicts[VERDICT_COUNT];
+};
+
+/* One watched value. Texts point into the target's memory: raw, valid as long as the session. */
+struct tracked {
+  object_id object; /* NO_OBJECT: a value that is no object       */
+  uint32_t tracker; /* position in the list of trackers           */
+  enum verdict verdict;
+  const char *description;
+  size_t description_size;
+  double created; /* as recorded; NaN: not recorded               */
+  double retired; /* when it was said to be garbage; NaN: never   */
+  double age;     /* seconds; NaN: not known                      */
+  object_id held_by;  /* another survivor, or NO_OBJECT           */
+  uint32_t cause;     /* position in the list of causes, UINT32_MAX: none */
+};
+
+struct trackers {
+  struct VECTOR(struct tracker) list;    /* those that count                                */
+  struct VECTOR(struct tracked) entries; /* grouped by tracker                              */
+  struct VECTOR(struct tracker) candidates;
+  uint64_t other_weak; /* weak tables that are neither                                      */
+  struct bitset tables; /* all trackers and candidates: chains do not pass through them     */
+};
+
+const char *tracker_kind_name(enum tracker_kind kind);
+const char *verdict_name(enum verdict verdict);
+
+/* Finds the trackers in the selected VMs (or takes the one that --tracker names) and judges their
+ * entries. The session must be collected. Entries are sorted by tracker, then creation time, then
+ * description, then address. */
+MUST_CHECK struct inspect_error *trackers_find(struct inspect_session *session,
+                                               const struct command_options *options,
+                                               const struct work *work, struct trackers *trackers);
+void trackers_free(struct trackers *trackers);
+
+#endif

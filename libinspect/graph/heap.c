@@ -1,0 +1,289 @@
+/* heap.c - from a source to the graph of all its VMs.
+ *
+ * Two passes: walk.c discovers objects and leaves references as granule numbers; here they become
+ * ids. A granule's rank among the marked ones numbers objects by address; by_rank turns that into
+ * the order of discovery, in which neighbours in the graph are neighbours in memory. References
+ * that lead to no object (stale stack slots, dead objects' leftovers) are dropped in that pass. */
+#include "graph/heap.h"
+
+#include "graph/walk.h"
+#include "lua/stack.h"
+
+/* ---- Memory and VMs ---------------------------------------------------------------------------- */
+
+struct inspect_error *heap_open(struct heap *heap, struct source *source) {
+  *heap = (struct heap){.source = source};
+  struct address_range *ranges = calloc(source->segment_count + 1, sizeof *ranges);
+  if (!ranges) return error_no_memory();
+  size_t count = 0;
+  for (size_t i = 0; i < source->segment_count; i++) {
+    const struct source_segment *segment = &source->segments[i];
+    if (!segment->writable) continue;
+    ranges[count++] = (struct address_range){
+        .start = segment->start, .end = segment->end, .bytes = segment->bytes};
+  }
+  struct inspect_error *error =
+      count ? address_map_init(&heap->map, source->pointer_size == 4 ? 2 : 3, ranges, count)
+            : error_create(INSPECT_ERROR_TARGET,
+                           "dump the process again with `gcore PID`, or set "
+                           "/proc/PID/coredump_filter to 0x33 before it dies",
+                           "the core holds no writable memory");
+  free(ranges);
+  return error;
+}
+
+static int by_address(const void *left, const void *right) {
+  const struct detected_vm *a = left, *b = right;
+  return a->main_thread < b->main_thread ? -1 : a->main_thread > b->main_thread;
+}
+
+struct inspect_error *heap_detect(struct heap *heap, const struct work *work) {
+  struct detected_vms detected = {0};
+  struct inspect_error *error = detect_vms(&heap->map, heap->source->pointer_size,
+                                           heap->source->big_endian, work, &detected);
+  if (!error && detected.count) {
+    qsort(detected.items, detected.count, sizeof *detected.items, by_address);
+    heap->vms = calloc(detected.count, sizeof *heap->vms);
+    if (!heap->vms) error = error_no_memory();
+  }
+  for (size_t i = 0; !error && i < detected.count; i++) {
+    const struct detected_vm *found = &detected.items[i];
+    struct heap_vm *owner = &heap->vms[heap->vm_count];
+    owner->alternate = found->alternate;
+    owner->evidence = found->evidence;
+    if (vm_open(&owner->vm, found->layout, &heap->map, found->global_state, found->main_thread))
+      heap->vm_count++;
+  }
+  vector_free(&detected);
+  return error;
+}
+
+/* ---- Choosing between layouts that fit equally ------------------------------------------------- */
+
+static uint64_t magnitude(int64_t value) {
+  return value < 0 ? -(uint64_t)value : (uint64_t)value;
+}
+
+static bool change_layout(struct heap_vm *owner, const struct layout *layout) {
+  const struct address_map *map = owner->vm.memory.map;
+  uint64_t global = owner->vm.global_state, thread = owner->vm.main_thread;
+  vm_close(&owner->vm);
+  return vm_open(&owner->vm, layout, map, global, thread);
+}
+
+/* Walks with the preferred layout, and with the alternate if the books do not balance. */
+static struct inspect_error *walk_with_best_layout(struct heap *heap, size_t index,
+                                                   struct discovery *discovery,
+                                                   const struct work *work) {
+  struct heap_vm *owner = &heap->vms[index];
+  TRY(walk_vm(heap, index, discovery, work));
+  const struct layout *first = owner->vm.layout, *second = owner->alternate;
+  owner->alternate = NULL;
+  if (!second || owner->residual == 0) return NULL;
+  uint64_t first_residual = magnitude(owner->residual);
+  walk_undo(heap, index, discovery);
+  if (!change_layout(owner, second)) return NULL;
+  TRY(walk_vm(heap, index, discovery, work));
+  if (magnitude(owner->residual) < first_residual) return NULL;
+  walk_undo(heap, index, discovery);
+  if (!change_layout(owner, first)) return NULL;
+  return walk_vm(heap, index, discovery, work);
+}
+
+/* ---- From granules to ids ---------------------------------------------------------------------- */
+
+static struct inspect_error *number_objects(struct heap *heap, const struct discovery *found) {
+  TRY(address_map_seal(&heap->map));
+  heap->by_rank = malloc((found->granules.count + 1) * sizeof *heap->by_rank);
+  if (!heap->by_rank) return error_no_memory();
+  for (size_t i = 0; i < found->granules.count; i++)
+    heap->by_rank[address_map_rank(&heap->map, found->granules.items[i])] = (object_id)i;
+  return NULL;
+}
+
+/* Converts the references in place, drops those that lead to no object, and lays out the rows. */
+static struct inspect_error *convert_references(struct heap *heap, struct discovery *found,
+                                                const struct work *work) {
+  struct graph *graph = &heap->graph;
+  uint32_t count = (uint32_t)found->granules.count;
+  graph->first = malloc(((size_t)count + 1) * sizeof *graph->first);
+  graph->block_first = malloc(((size_t)(count >> 16) + 1) * sizeof *graph->block_first);
+  if (!graph->first || !graph->block_first) return error_no_memory();
+  uint64_t kept = 0;
+  for (uint64_t object = 0; object <= count; object++) {
+    if (!(object & 0xFFFF)) {
+      graph->block_first[object >> 16] = kept;
+      if (work_stops(work, "linking objects", object, count)) return error_interrupted();
+    }
+    uint64_t offset = kept - graph->block_first[object >> 16];
+    if (offset > UINT32_MAX)
+      return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references in one place");
+    graph->first[object] = (uint32_t)offset;
+    if (object == count) break;
+    uint64_t end = object + 1 < count ? found->firsts.items[object + 1] : found->targets.count;
+    for (uint64_t i = found->firsts.items[object]; i < end; i++) {
+      uint32_t granule = found->targets.items[i];
+      if (!address_map_is_marked(&heap->map, granule)) continue;
+      found->targets.items[kept] = heap->by_rank[address_map_rank(&heap->map, granule)];
+      found->kinds.items[kept++] = found->kinds.items[i];
+    }
+  }
+  graph->object_count = count;
+  graph->reference_count = kept;
+  return NULL;
+}
+
+/* Hands the arrays over to the graph. */
+static void adopt(struct heap *heap, struct discovery *found) {
+  struct graph *graph = &heap->graph;
+  heap->granule = found->granules.items;
+  graph->type = found->types.items;
+  graph->flags = found->flags.items;
+  graph->bytes = found->bytes.items;
+  graph->target = found->targets.items;
+  graph->kind = found->kinds.items;
+  graph->big = found->bigs.items;
+  graph->big_count = found->bigs.count;
+  graph->incomplete = found->incomplete;
+  vector_free(&found->firsts);
+}
+
+/* ---- Roots ------------------------------------------------------------------------------------- */
+
+struct roots VECTOR(struct graph_root);
+
+static bool add_root(struct roots *roots, uint32_t vm, enum root_kind kind, uint32_t index,
+                     object_id object) {
+  struct graph_root root = {.object = object, .kind = kind, .index = index, .vm = vm};
+  return object == NO_OBJECT || vector_push(roots, root);
+}
+
+static object_id table_value(struct heap *heap, struct heap_vm *owner, uint64_t table_address,
+                             const char *name, int64_t index) {
+  struct lua_table table;
+  struct lua_value value;
+  if (!table_address || table_load(&owner->vm, table_address, &table)) return NO_OBJECT;
+  bool found = name ? table_find(&owner->vm, &table, name, strlen(name), &value)
+                    : table_find_integer(&owner->vm, &table, index, &value);
+  if (!found || !value_is_object(value)) return NO_OBJECT;
+  object_id object = heap_object_at(heap, value.bits);
+  return object != NO_OBJECT && heap->graph.type[object] == OBJECT_TABLE ? object : NO_OBJECT;
+}
+
+/* The running coroutine: of those inside a call, the one whose error handler lies deepest on the
+ * native stack; the main thread if there is none. */
+static object_id running_thread(struct heap *heap, struct heap_vm *owner) {
+  object_id running = owner->main_thread;
+  uint64_t lowest = UINT64_MAX;
+  for (uint32_t i = 0; owner->coroutines && i < owner->count; i++) {
+    object_id object = owner->first + i;
+    struct lua_thread thread;
+    if (heap->graph.type[object] != OBJECT_THREAD || object == owner->main_thread) continue;
+    if (thread_load(&owner->vm, heap_address(heap, object), &thread) || !thread.initialized ||
+        thread_state(&thread) != THREAD_RUNNING || !thread.error_jump)
+      continue;
+    if (thread.error_jump < lowest) {
+      lowest = thread.error_jump;
+      running = object;
+    }
+  }
+  return running;
+}
+
+static bool add_vm_roots(struct heap *heap, uint32_t index, struct roots *roots) {
+  struct heap_vm *owner = &heap->vms[index];
+  struct vm *vm = &owner->vm;
+  const struct layout *layout = vm->layout;
+  owner->main_thread = heap_object_at(heap, vm->main_thread);
+  owner->registry = vm->registry ? heap_object_at(heap, vm->registry) : NO_OBJECT;
+  owner->globals = table_value(heap, owner, vm->registry, NULL, layout->globals_index);
+  owner->loaded = table_value(heap, owner, vm->registry, "_LOADED", 0);
+  owner->running_thread = running_thread(heap, owner);
+  if (!add_root(roots, index, ROOT_GLOBALS, 0, owner->globals) ||
+      !add_root(roots, index, ROOT_LOADED, 0, owner->loaded) ||
+      !add_root(roots, index, ROOT_REGISTRY, 0, owner->registry) ||
+      !add_root(roots, index, ROOT_MAIN_THREAD, 0, owner->main_thread))
+    return false;
+  if (owner->running_thread != owner->main_thread &&
+      !add_root(roots, index, ROOT_RUNNING_THREAD, 0, owner->running_thread))
+    return false;
+  const uint8_t *global =
+      memory_view(&vm->memory, vm->global_state, layout->size[SIZE_global_State]);
+  for (uint32_t i = 0; global && i < 9; i++) {
+    uint64_t metatable = load_pointer(
+        layout, global + layout->place[global_State_mt].offset + i * layout->pointer_size);
+    if (metatable &&
+        !add_root(roots, index, ROOT_BASIC_METATABLE, i, heap_object_at(heap, metatable)))
+      return false;
+  }
+  if (!vm_pending_are_roots(vm)) return true;
+  for (uint32_t i = 0; i < owner->count; i++)
+    if (heap->graph.flags[owner->first + i] & OBJECT_PENDING &&
+        !add_root(roots, index, ROOT_PENDING, 0, owner->first + i))
+      return false;
+  return true;
+}
+
+static struct inspect_error *add_roots(struct heap *heap) {
+  struct roots roots = {0};
+  for (uint32_t i = 0; i < heap->vm_count; i++) {
+    if (add_vm_roots(heap, i, &roots)) continue;
+    vector_free(&roots);
+    return error_no_memory();
+  }
+  heap->graph.roots = roots.items;
+  heap->graph.root_count = roots.count;
+  return NULL;
+}
+
+/* ---- The whole --------------------------------------------------------------------------------- */
+
+struct inspect_error *heap_build(struct heap *heap, const struct work *work) {
+  struct discovery found = {0};
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; !error && i < heap->vm_count; i++)
+    error = walk_with_best_layout(heap, i, &found, work);
+  if (!error) error = number_objects(heap, &found);
+  if (!error) error = convert_references(heap, &found, work);
+  if (error) {
+    discovery_free(&found);
+    return error;
+  }
+  adopt(heap, &found);
+  TRY(add_roots(heap));
+  return heap_labels_open(heap);
+}
+
+void heap_close(struct heap *heap) {
+  heap_labels_close(heap);
+  heap_c_names_close(heap);
+  for (size_t i = 0; i < heap->vm_count; i++)
+    vm_close(&heap->vms[i].vm);
+  free(heap->vms);
+  graph_free(&heap->graph);
+  free(heap->granule);
+  free(heap->by_rank);
+  address_map_free(&heap->map);
+  *heap = (struct heap){0};
+}
+
+object_id heap_object_at(const struct heap *heap, uint64_t address) {
+  size_t hint = 0;
+  uint32_t granule = address_map_number(&heap->map, address, &hint);
+  if (granule == NO_GRANULE || !address_map_is_marked(&heap->map, granule)) return NO_OBJECT;
+  return heap->by_rank[address_map_rank(&heap->map, granule)];
+}
+
+uint32_t heap_rank(const struct heap *heap, object_id object) {
+  return address_map_rank(&heap->map, heap->granule[object]);
+}
+
+struct heap_vm *heap_vm_of(const struct heap *heap, object_id object) {
+  size_t low = 0, high = heap->vm_count;
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    if (heap->vms[middle].first <= object) low = middle;
+    else high = middle;
+  }
+  return &heap->vms[low];
+}

@@ -1,0 +1,71 @@
+/* heap.h - the heap of a target: its VMs, the object graph of all of them, and the way back from
+ * object ids to addresses.
+ *
+ *   heap_open      lays the address map over the target's writable memory
+ *   heap_detect    finds the VMs
+ *   heap_build     discovers all objects and references (one touch of each object)
+ *
+ * The objects of one VM have consecutive ids: vms[i].first .. first + count - 1. */
+#ifndef GRAPH_HEAP_H
+#define GRAPH_HEAP_H
+
+#include "base/address_map.h"
+#include "base/work.h"
+#include "graph/graph.h"
+#include "layout/detect.h"
+#include "lua/lua54.h"
+#include "source/source.h"
+
+struct heap_vm {
+  struct vm vm;
+  const struct layout *alternate; /* see detect.h; NULL once decided                     */
+  const char *evidence;
+  object_id first;
+  uint32_t count;
+  uint64_t object_bytes;     /* sum of the shallow sizes                                 */
+  uint64_t accounted_bytes;  /* objects, state block and string table                    */
+  int64_t residual;          /* what the VM says it has minus what was found; 0 is exact */
+  uint32_t coroutines;
+  object_id main_thread, running_thread, registry, globals, loaded; /* NO_OBJECT: none   */
+};
+
+struct heap {
+  struct source *source;
+  struct address_map map;
+  struct heap_vm *vms;
+  size_t vm_count;
+  struct graph graph;
+  uint32_t *granule;   /* of each object                                   */
+  object_id *by_rank;  /* objects by address                               */
+  struct label_cache *labels;
+  struct c_names *c_names;
+};
+
+MUST_CHECK struct inspect_error *heap_open(struct heap *heap, struct source *source);
+MUST_CHECK struct inspect_error *heap_detect(struct heap *heap, const struct work *work);
+MUST_CHECK struct inspect_error *heap_build(struct heap *heap, const struct work *work);
+void heap_close(struct heap *heap);
+
+static inline uint64_t heap_address(const struct heap *heap, object_id object) {
+  return address_map_address(&heap->map, heap->granule[object]);
+}
+
+/* The object that starts at an address, NO_OBJECT if there is none. After heap_build. */
+object_id heap_object_at(const struct heap *heap, uint64_t address);
+
+/* Rank of the object by address among all objects: the number a user sees. */
+uint32_t heap_rank(const struct heap *heap, object_id object);
+
+/* The VM an object belongs to. */
+struct heap_vm *heap_vm_of(const struct heap *heap, object_id object);
+
+/* "string.format" or a symbol for the code of a C function, NULL if neither is known. Escaped,
+ * lives as long as the heap. */
+const char *heap_c_function_name(struct heap *heap, uint64_t code);
+
+/* Sets graph.labels to labels read from the target. (labels.c) */
+MUST_CHECK struct inspect_error *heap_labels_open(struct heap *heap);
+void heap_labels_close(struct heap *heap);
+void heap_c_names_close(struct heap *heap);
+
+#endif

@@ -1,0 +1,165 @@
+/* layout.h - what bytes mean: where each field of Lua's structures lies in one build on one ABI.
+ *
+ * A layout is data. Rows for known builds are in canned.c; code asks for a field by name and never
+ * for a version. What offsets cannot express (how a table knows the size of its array, where 5.5
+ * keeps type tags) are traits, also data, one enum per question.
+ *
+ * Sources of the facts: lobject.h, lstate.h, ltable.h of each release; checked against real builds. */
+#ifndef LAYOUT_LAYOUT_H
+#define LAYOUT_LAYOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* FIELD(struct, field): as the Lua sources name them, newest name first. */
+#define LAYOUT_FIELDS(FIELD)                                                                       \
+  FIELD(GCObject, next) FIELD(GCObject, tt) FIELD(GCObject, marked)                                \
+  FIELD(TValue, value_) FIELD(TValue, tt_)                                                         \
+  FIELD(lua_State, status) FIELD(lua_State, top) FIELD(lua_State, l_G) FIELD(lua_State, ci)        \
+  FIELD(lua_State, stack_last) FIELD(lua_State, stack) FIELD(lua_State, openupval)                 \
+  FIELD(lua_State, tbclist) FIELD(lua_State, errorJmp) FIELD(lua_State, base_ci)                   \
+  FIELD(lua_State, nCcalls) FIELD(lua_State, nci) FIELD(lua_State, stacksize)                      \
+  FIELD(CallInfo, func) FIELD(CallInfo, top) FIELD(CallInfo, previous) FIELD(CallInfo, next)       \
+  FIELD(CallInfo, savedpc) FIELD(CallInfo, nextraargs) FIELD(CallInfo, callstatus)                 \
+  FIELD(global_State, frealloc) FIELD(global_State, totalbytes) FIELD(global_State, GCdebt)        \
+  FIELD(global_State, strt) FIELD(global_State, l_registry) FIELD(global_State, nilvalue)          \
+  FIELD(global_State, currentwhite) FIELD(global_State, gcstate) FIELD(global_State, gckind)       \
+  FIELD(global_State, gcstopem) FIELD(global_State, gcstp) FIELD(global_State, gcemergency)        \
+  FIELD(global_State, allgc) FIELD(global_State, finobj) FIELD(global_State, tobefnz)              \
+  FIELD(global_State, fixedgc) FIELD(global_State, mainthread) FIELD(global_State, memerrmsg)      \
+  FIELD(global_State, tmname) FIELD(global_State, mt)                                              \
+  FIELD(stringtable, hash) FIELD(stringtable, nuse) FIELD(stringtable, size)                       \
+  FIELD(Table, flags) FIELD(Table, lsizenode) FIELD(Table, alimit) FIELD(Table, array)             \
+  FIELD(Table, node) FIELD(Table, lastfree) FIELD(Table, metatable)                                \
+  FIELD(Node, value_) FIELD(Node, tt_) FIELD(Node, key_tt) FIELD(Node, next) FIELD(Node, key_val)  \
+  FIELD(TString, extra) FIELD(TString, shrlen) FIELD(TString, hash) FIELD(TString, lnglen)         \
+  FIELD(TString, contents) FIELD(TString, falloc)                                                  \
+  FIELD(Udata, nuvalue) FIELD(Udata, len) FIELD(Udata, metatable) FIELD(Udata, uv)                 \
+  FIELD(LClosure, nupvalues) FIELD(LClosure, p) FIELD(LClosure, upvals)                            \
+  FIELD(CClosure, nupvalues) FIELD(CClosure, f) FIELD(CClosure, upvalue)                           \
+  FIELD(UpVal, v) FIELD(UpVal, value) FIELD(UpVal, open_next)                                      \
+  FIELD(Proto, numparams) FIELD(Proto, is_vararg) FIELD(Proto, maxstacksize)                       \
+  FIELD(Proto, sizeupvalues) FIELD(Proto, sizek) FIELD(Proto, sizecode) FIELD(Proto, sizelineinfo) \
+  FIELD(Proto, sizep) FIELD(Proto, sizelocvars) FIELD(Proto, sizeabslineinfo)                      \
+  FIELD(Proto, linedefined) FIELD(Proto, lastlinedefined) FIELD(Proto, k) FIELD(Proto, code)       \
+  FIELD(Proto, p) FIELD(Proto, upvalues) FIELD(Proto, lineinfo) FIELD(Proto, abslineinfo)          \
+  FIELD(Proto, locvars) FIELD(Proto, source)                                                       \
+  FIELD(Upvaldesc, name) FIELD(Upvaldesc, instack) FIELD(Upvaldesc, idx)                           \
+  FIELD(LocVar, varname) FIELD(LocVar, startpc) FIELD(LocVar, endpc)                               \
+  FIELD(AbsLineInfo, pc) FIELD(AbsLineInfo, line)
+
+#define LAYOUT_STRUCTS(STRUCT)                                                                     \
+  STRUCT(TValue) STRUCT(lua_State) STRUCT(global_State) STRUCT(CallInfo) STRUCT(Table)             \
+  STRUCT(Node) STRUCT(LClosure) STRUCT(CClosure) STRUCT(UpVal) STRUCT(Proto)                       \
+  STRUCT(TString) STRUCT(Upvaldesc) STRUCT(LocVar) STRUCT(AbsLineInfo)
+
+enum layout_field {
+#define FIELD(structure, field) structure##_##field,
+  LAYOUT_FIELDS(FIELD)
+#undef FIELD
+  LAYOUT_FIELD_COUNT
+};
+
+enum layout_struct {
+#define STRUCT(name) SIZE_##name,
+  LAYOUT_STRUCTS(STRUCT)
+#undef STRUCT
+  LAYOUT_STRUCT_COUNT
+};
+
+struct layout_place {
+  uint16_t offset;
+  uint8_t size; /* 0: this build has no such field; 255: a larger aggregate */
+};
+
+/* How a table's array part is laid out and sized. */
+enum array_form {
+  ARRAY_ALIMIT_MARKED, /* 5.4.0: alimit, real size unless bit 7 of `marked`          */
+  ARRAY_ALIMIT_FLAGS,  /* 5.4.1 ...: alimit, real size unless bit 7 of `flags`       */
+  ARRAY_SPLIT,         /* 5.5: asize; values below the pointer, tags above it        */
+};
+
+/* How strings keep their length and bytes. */
+enum string_form {
+  STRING_INLINE,   /* 5.4: bytes behind the header, long or short                    */
+  STRING_EXTERNAL, /* 5.5: shrlen signed; long strings hold a pointer                */
+};
+
+struct layout {
+  const char *name; /* "5.4.3 .. 5.4.9"               */
+  const char *lua;  /* "5.4": what _VERSION says      */
+  uint8_t pointer_size;
+  bool big_endian;
+  enum array_form array_form;
+  enum string_form string_form;
+  bool main_thread_embedded; /* 5.5: the main lua_State lies inside global_State         */
+  bool debt_is_subtracted;   /* bytes in use: totalbytes - GCdebt (5.5) or + GCdebt      */
+  bool stack_in_slots;       /* 5.4.0, 5.4.1 have stacksize (counts EXTRA_STACK)         */
+  uint8_t main_thread_index; /* of the main thread in the registry                       */
+  uint8_t globals_index;     /* of _G in the registry                                    */
+  uint16_t c_call_bit;       /* callstatus: set when the call runs a C function          */
+  uint8_t userdata_header;   /* bytes before user values; without any, before the payload: */
+  uint8_t userdata_bare;     /* ... this                                                 */
+  uint8_t block_extra;       /* bytes of the state block before lua_State (LUA_EXTRASPACE) */
+  struct layout_place place[LAYOUT_FIELD_COUNT];
+  uint16_t size[LAYOUT_STRUCT_COUNT];
+};
+
+/* Known layouts, NULL past the last. Static. */
+const struct layout *layout_canned(size_t index);
+
+/* "lua_State.l_G", for messages and checks. */
+const char *layout_field_name(enum layout_field field);
+
+/* ---- Loads from bytes of the target ------------------------------------------------------------ */
+
+static inline uint64_t load_unsigned(const struct layout *layout, const uint8_t *bytes,
+                                     unsigned size) {
+  uint64_t value = 0;
+  if (layout->big_endian) {
+    for (unsigned i = 0; i < size; i++)
+      value = value << 8 | bytes[i];
+    return value;
+  }
+  switch (size) {
+  case 1: return bytes[0];
+  case 2: {
+    uint16_t half;
+    memcpy(&half, bytes, 2);
+    return half;
+  }
+  case 4: {
+    uint32_t word;
+    memcpy(&word, bytes, 4);
+    return word;
+  }
+  case 8: memcpy(&value, bytes, 8); return value;
+  default: return 0;
+  }
+}
+
+static inline uint64_t load_pointer(const struct layout *layout, const uint8_t *bytes) {
+  return load_unsigned(layout, bytes, layout->pointer_size);
+}
+
+/* A field of the structure at `bytes`, zero-extended; 0 if this build has no such field. */
+static inline uint64_t load_field(const struct layout *layout, const uint8_t *bytes,
+                                  enum layout_field field) {
+  struct layout_place place = layout->place[field];
+  return load_unsigned(layout, bytes + place.offset, place.size);
+}
+
+/* The same sign-extended. */
+static inline int64_t load_signed(const struct layout *layout, const uint8_t *bytes,
+                                  enum layout_field field) {
+  struct layout_place place = layout->place[field];
+  unsigned shift = 64 - 8u * (place.size && place.size <= 8 ? place.size : 8);
+  return (int64_t)(load_unsigned(layout, bytes + place.offset, place.size) << shift) >> shift;
+}
+
+static inline bool layout_has(const struct layout *layout, enum layout_field field) {
+  return layout->place[field].size != 0;
+}
+
+#endif

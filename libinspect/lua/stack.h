@@ -1,0 +1,72 @@
+/* stack.h - threads: their stacks, calls and the names of stack slots.
+ *
+ * A slot is a number counted from the bottom of the thread's stack; a level is a call counted from
+ * the innermost, 0. */
+#ifndef LUA_STACK_H
+#define LUA_STACK_H
+
+#include "base/arena.h"
+#include "lua/lua54.h"
+
+struct lua_thread {
+  uint64_t address;
+  bool initialized;      /* false: caught inside lua_newthread; nothing else is set            */
+  uint8_t status;        /* 0 running, normal, finished or not started; 1 suspended; else dead
+                            by an error                                                        */
+  const uint8_t *slots;  /* NULL if slot_count is 0                                            */
+  uint64_t slot_count;   /* with the extra slots that Lua keeps                                */
+  uint64_t top;          /* slots below are in use                                             */
+  uint64_t maybe_top;    /* slots from top to here belong to a running Lua function and may be
+                            in use: >= top                                                     */
+  uint64_t stack, call, base_call, open_upvalues, error_jump;
+  const char *fault;     /* what made no sense, or NULL                                        */
+};
+
+struct lua_call {
+  uint64_t address;
+  uint64_t function;    /* slot of the function                                   */
+  uint64_t top;         /* slot behind the last one of the call                   */
+  bool is_lua;
+  uint64_t saved_pc;    /* of a Lua function                                      */
+  uint32_t extra_arguments; /* varargs, below the function                        */
+};
+
+struct lua_calls VECTOR(struct lua_call);
+
+enum thread_state {
+  THREAD_RUNNING, /* or normal: has called into another coroutine */
+  THREAD_SUSPENDED,
+  THREAD_NOT_STARTED,
+  THREAD_FINISHED,
+  THREAD_DEAD_BY_ERROR,
+};
+
+/* NULL, or a fault if the thread cannot be read at all. */
+const char *thread_load(struct vm *vm, uint64_t address, struct lua_thread *thread);
+
+/* Bytes of the stack and of all call infos, as the VM counts them. */
+uint64_t thread_stack_bytes(struct vm *vm, const struct lua_thread *thread);
+
+enum thread_state thread_state(const struct lua_thread *thread);
+
+/* The calls from the innermost out, without the base level. False: out of memory. Stops at the
+ * first call that makes no sense. */
+bool thread_calls(struct vm *vm, const struct lua_thread *thread, struct lua_calls *calls);
+
+/* The value in a slot; the slot must be below slot_count. */
+struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *thread, uint64_t slot);
+
+/* What a slot is: the level of its call and the local's name (raw bytes, NULL if it has none:
+ * temporaries, C functions). `*level` is UINT32_MAX if no call owns it; `*function` the slot of the
+ * call's function. */
+void thread_slot_name(struct vm *vm, const struct lua_thread *thread, uint64_t slot,
+                      uint32_t *level, uint64_t *function, const char **name, size_t *size);
+
+/* Name of upvalue `index` (from 0) of a prototype, or NULL. Raw bytes. */
+const char *prototype_upvalue_name(struct vm *vm, uint64_t prototype, uint64_t index, size_t *size);
+
+/* "room.lua:41": base name of the source and line of definition of a prototype, escaped; NULL if it
+ * was stripped or cannot be read. A source that is no file gives its first words in brackets. */
+const char *prototype_name(struct vm *vm, uint64_t prototype, struct arena *arena);
+
+#endif

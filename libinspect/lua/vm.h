@@ -1,0 +1,90 @@
+/* vm.h - one Lua VM in the target: its global state, its vital addresses, its faults.
+ *
+ * Reading the target is done through a struct memory: the writable segments with one address map
+ * for the session. A view is a pointer into mapped memory or NULL; nothing is copied. */
+#ifndef LUA_VM_H
+#define LUA_VM_H
+
+#include "base/address_map.h"
+#include "base/vector.h"
+#include "layout/layout.h"
+#include "source/source.h"
+
+/* A reader's place in the target's memory; each thread has its own. */
+struct memory {
+  const struct address_map *map;
+  size_t hint;
+};
+
+static inline const uint8_t *memory_view(struct memory *memory, uint64_t address, uint64_t size) {
+  const struct address_range *range = address_map_find(memory->map, address, &memory->hint);
+  if (!range || size > range->end - address) return NULL;
+  return range->bytes + (address - range->start);
+}
+
+/* Something in the target that could not be read or made no sense. Reported, never fatal. */
+struct fault {
+  uint64_t address;
+  const char *text; /* static: "array part is not in the dump" */
+};
+
+enum { MOST_FAULTS = 1000 }; /* kept; the rest is counted */
+
+struct faults {
+  struct VECTOR(struct fault) list;
+  uint64_t more; /* that are not in the list */
+};
+
+/* Notes a fault; silently counts when the list is full or memory is out. */
+void faults_add(struct faults *faults, uint64_t address, const char *text);
+
+enum gc_state { /* lgc.h, equal in 5.4.0 .. 5.5.1 */
+  GC_PROPAGATE,
+  GC_ENTER_ATOMIC,
+  GC_ATOMIC,
+  GC_SWEEP_ALL,
+  GC_SWEEP_FINOBJ,
+  GC_SWEEP_TOBEFNZ,
+  GC_SWEEP_END,
+  GC_CALL_FINALIZERS,
+  GC_PAUSE,
+};
+
+/* A table that holds __mode, and what it says. */
+struct mode_cache_entry {
+  uint64_t metatable;
+  uint8_t flags;
+};
+
+enum { MODE_CACHE_SIZE = 256 };
+
+struct vm {
+  const struct layout *layout;
+  struct memory memory;
+  struct faults faults;
+  uint64_t global_state, main_thread;
+  uint64_t heap_bytes;        /* what collectgarbage("count") would say                        */
+  uint64_t registry;          /* table, 0 if the registry is none                              */
+  uint64_t string_table_size; /* buckets                                                       */
+  uint64_t mode_name;         /* the string "__mode"                                           */
+  uint8_t current_white, gc_state, gc_kind;
+  bool exact_sweep; /* objects of the other white are dead: the dump shows a sweep             */
+  struct mode_cache_entry mode_cache[MODE_CACHE_SIZE];
+};
+
+/* Loads the global state of a detected VM; false if it cannot be read. Free with vm_close. */
+bool vm_open(struct vm *vm, const struct layout *layout, const struct address_map *map,
+             uint64_t global_state, uint64_t main_thread);
+void vm_close(struct vm *vm);
+
+/* Bytes of the block that holds the main thread and the global state. */
+uint64_t vm_block_bytes(const struct vm *vm);
+
+/* The objects of a VM list, from its head: 0 if the list is empty. */
+uint64_t vm_list(struct vm *vm, enum layout_field list);
+
+/* Pending finalizers are roots of a full collection unless it would first finish the current cycle
+ * and call them (lgc.c: fullinc). */
+bool vm_pending_are_roots(const struct vm *vm);
+
+#endif

@@ -1,0 +1,241 @@
+/* core.c - opens an ELF core: maps it, tells what it is, and has its parts read.
+ *
+ * The file is mapped privately and read-only for as long as the source lives; all segments point
+ * into the mapping, so the holes of a sparse core cost nothing. A file that is no core is told by
+ * its first bytes, so that the hint fits. (A core that another process shortens while it is mapped
+ * takes the reader down with SIGBUS, as with any mapped file.) */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "source/core.h"
+#include "source/debug_info.h"
+
+static const char make_core_hint[] =
+    "give the core of a process, e.g. one made with `gcore PID` or left behind by a crash";
+static const char cut_hint[] =
+    "the file was truncated: copy it again, and check the free disk space "
+    "and `ulimit -c` where it was written";
+
+void *source_keep(struct source *source, const void *items, size_t count, size_t item_size) {
+  if (count > SIZE_MAX / item_size) return NULL;
+  void *copy = arena_alloc(&source->arena, count ? count * item_size : 1);
+  if (copy && count) memcpy(copy, items, count * item_size);
+  return copy;
+}
+
+/* An error "PATH WHAT", or "cannot open PATH: REASON" if `number` is an errno. */
+static struct inspect_error *refuse(enum inspect_error_code code, const char *path,
+                                    const char *what, int number, const char *hint) {
+  struct text text = {0};
+  struct inspect_error *error;
+  if (!text_escape(&text, path, strlen(path), 0) || !text_finish(&text))
+    error = error_no_memory();
+  else if (number)
+    error = error_create(code, hint, "cannot open %s: %s", text.items, strerror(number));
+  else
+    error = error_create(code, hint, "%s %s", text.items, what);
+  vector_free(&text);
+  return error;
+}
+
+static const char *open_hint(int number) {
+  switch (number) {
+  case ENOENT:
+  case ENOTDIR:
+    return "check the path; `coredumpctl dump -o FILE PID` writes a core that systemd-coredump "
+           "keeps";
+  case EACCES:
+  case EPERM:
+    return "run as the owner of the file, or have it made readable";
+  default:
+    return NULL;
+  }
+}
+
+static struct inspect_error *map_descriptor(int descriptor, const char *path, struct stat *status,
+                                            const uint8_t **bytes) {
+  if (fstat(descriptor, status) != 0)
+    return refuse(INSPECT_ERROR_SYSTEM, path, NULL, errno, open_hint(errno));
+  if (S_ISDIR(status->st_mode))
+    return refuse(INSPECT_ERROR_SYSTEM, path, "is a directory", 0, "give the core file in it");
+  if (!S_ISREG(status->st_mode))
+    return refuse(INSPECT_ERROR_SYSTEM, path, "is not a regular file", 0,
+                  "a core is mapped, not streamed: write it to a file first");
+  if (!status->st_size)
+    return refuse(INSPECT_ERROR_TARGET, path, "is an empty file", 0,
+                  "check the free disk space and `ulimit -c` where the core was written");
+  if ((uintmax_t)status->st_size > SIZE_MAX)
+    return refuse(INSPECT_ERROR_UNSUPPORTED, path, "does not fit the address space", 0,
+                  "analyse it on a 64-bit machine");
+  void *mapped =
+      mmap(NULL, (size_t)status->st_size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
+  if (mapped == MAP_FAILED) return refuse(INSPECT_ERROR_SYSTEM, path, NULL, errno, NULL);
+  *bytes = mapped;
+  return NULL;
+}
+
+static struct inspect_error *map_core(const char *path, struct stat *status,
+                                      const uint8_t **bytes) {
+  /* Not blocking, as the path may name a pipe. */
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (descriptor < 0) return refuse(INSPECT_ERROR_SYSTEM, path, NULL, errno, open_hint(errno));
+  struct inspect_error *error = map_descriptor(descriptor, path, status, bytes);
+  close(descriptor);
+  return error;
+}
+
+static const struct compression {
+  unsigned char magic[6];
+  unsigned size;
+  const char *what, *hint;
+} compressions[] = {
+    {{0xfd, '7', 'z', 'X', 'Z', 0}, 6, "is compressed (xz)", "decompress it first: `xz -dk FILE`"},
+    {{0x28, 0xb5, 0x2f, 0xfd}, 4, "is compressed (zstd)", "decompress it first: `zstd -d FILE`"},
+    {{0x1f, 0x8b}, 2, "is compressed (gzip)", "decompress it first: `gzip -dk FILE`"},
+    {{0x04, 0x22, 0x4d, 0x18}, 4, "is compressed (lz4)", "decompress it first: `lz4 -d FILE`"},
+    {{'B', 'Z', 'h'}, 3, "is compressed (bzip2)", "decompress it first: `bzip2 -dk FILE`"},
+};
+
+static bool is_text(const struct image *image) {
+  uint64_t size = image->size < 512 ? image->size : 512;
+  for (uint64_t i = 0; i < size; i++) {
+    uint8_t byte = image->bytes[i];
+    if ((byte < ' ' && !strchr("\t\n\v\f\r", byte)) || byte == 0 || byte == 0x7f) return false;
+  }
+  return true;
+}
+
+/* The error for a file that is not ELF at all. */
+static struct inspect_error *refuse_foreign(const char *path, const struct image *image) {
+  for (size_t i = 0; i < sizeof compressions / sizeof *compressions; i++) {
+    const struct compression *format = &compressions[i];
+    if (image->size >= format->size && !memcmp(image->bytes, format->magic, format->size))
+      return refuse(INSPECT_ERROR_TARGET, path, format->what, 0, format->hint);
+  }
+  const char *what = is_text(image) ? "is a text file, not a core" : "is not an ELF core";
+  return refuse(INSPECT_ERROR_TARGET, path, what, 0, make_core_hint);
+}
+
+/* Whether the mapped file is an ELF core at all. */
+static struct inspect_error *check_image(const char *path, enum image_state state,
+                                         const struct image *image) {
+  if (state == IMAGE_FOREIGN) return refuse_foreign(path, image);
+  if (state == IMAGE_CUT)
+    return refuse(INSPECT_ERROR_TARGET, path, "is cut off inside its ELF header", 0, cut_hint);
+  if (state == IMAGE_DAMAGED)
+    return refuse(INSPECT_ERROR_TARGET, path, "has a damaged ELF header", 0, make_core_hint);
+  switch (image->type) {
+  case ET_CORE:
+    return NULL;
+  case ET_EXEC:
+  case ET_DYN:
+    return refuse(INSPECT_ERROR_TARGET, path, "is a program or library, not a core", 0,
+                  make_core_hint);
+  case ET_REL:
+    return refuse(INSPECT_ERROR_TARGET, path, "is an object file, not a core", 0, make_core_hint);
+  default:
+    return refuse(INSPECT_ERROR_TARGET, path, "is an ELF file, but no core", 0, make_core_hint);
+  }
+}
+
+static struct inspect_error *check_memory(const char *path, const struct source *source) {
+  if (source->segment_count) return NULL;
+  if (source->gap_count || source->elf->image.is_cut)
+    return refuse(INSPECT_ERROR_TARGET, path, "is cut off before any memory of the process", 0,
+                  cut_hint);
+  return refuse(INSPECT_ERROR_TARGET, path, "is a core without memory of the process", 0,
+                "dump it again with anonymous memory: see coredump_filter in core(5)");
+}
+
+/* Absolute path and escaped base name. */
+static struct inspect_error *name_source(struct source *source, const char *path) {
+  char *resolved = realpath(path, NULL);
+  const char *whole = resolved ? resolved : path, *slash = strrchr(whole, '/');
+  const char *base = slash ? slash + 1 : whole;
+  struct text text = {0};
+  source->path = arena_copy(&source->arena, whole, strlen(whole));
+  if (text_escape(&text, base, strlen(base), 0))
+    source->name = arena_copy(&source->arena, text.items, text.count);
+  vector_free(&text);
+  free(resolved);
+  return source->path && source->name ? NULL : error_no_memory();
+}
+
+static struct inspect_error *keep_option(struct source *source, const char *path,
+                                         const char **result) {
+  if (!path) return NULL;
+  *result = arena_copy(&source->arena, path, strlen(path));
+  return *result ? NULL : error_no_memory();
+}
+
+/* --exe and --sysroot are the user's words: a typing error in them is told, not passed over. */
+static struct inspect_error *check_option(const char *path, bool is_folder, const char *hint) {
+  struct stat status;
+  if (!path) return NULL;
+  if (stat(path, &status) != 0 || access(path, is_folder ? X_OK : R_OK) != 0)
+    return refuse(INSPECT_ERROR_SYSTEM, path, NULL, errno, hint);
+  if (is_folder && !S_ISDIR(status.st_mode))
+    return refuse(INSPECT_ERROR_SYSTEM, path, "is not a directory", 0, hint);
+  if (!is_folder && !S_ISREG(status.st_mode))
+    return refuse(INSPECT_ERROR_SYSTEM, path, "is not a regular file", 0, hint);
+  return NULL;
+}
+
+static struct inspect_error *read_core(struct source *source, const char *path, const char *exe,
+                                       const char *sysroot) {
+  struct stat status;
+  const uint8_t *bytes = NULL;
+  struct image *image = &source->elf->image;
+  TRY(map_core(path, &status, &bytes));
+  enum image_state state = image_load(bytes, (uint64_t)status.st_size, image);
+  TRY(check_image(path, state, image));
+  TRY(check_option(exe, false, "--exe names the program that was dumped"));
+  TRY(check_option(sysroot, true, "--sysroot names a folder that holds the target's files"));
+  TRY(keep_option(source, exe, &source->elf->exe));
+  TRY(keep_option(source, sysroot, &source->elf->sysroot));
+  source->time = (double)status.st_mtim.tv_sec + (double)status.st_mtim.tv_nsec / 1e9;
+  source->pointer_size = image->is_64 ? 8 : 4;
+  source->big_endian = image->big_endian;
+  source->machine = image->machine;
+  TRY(name_source(source, path));
+  TRY(source_read_memory(source));
+  TRY(check_memory(path, source));
+  return source_read_notes(source);
+}
+
+struct inspect_error *source_open_core(const char *path, const char *exe, const char *sysroot,
+                                       struct source **result) {
+  *result = NULL;
+  struct source *source = calloc(1, sizeof *source);
+  if (!source) return error_no_memory();
+  arena_init(&source->arena);
+  source->kind = SOURCE_CORE;
+  source->cpu_time = -1;
+  source->elf = arena_alloc(&source->arena, sizeof *source->elf);
+  struct inspect_error *error =
+      source->elf ? read_core(source, path, exe, sysroot) : error_no_memory();
+  if (error)
+    source_close(source);
+  else
+    *result = source;
+  return error;
+}
+
+void source_close(struct source *source) {
+  if (!source) return;
+  if (source->elf) {
+    source_free_symbols(source);
+    source_free_debug_info(source);
+    source_free_files(source);
+    if (source->elf->image.bytes)
+      munmap((void *)(uintptr_t)source->elf->image.bytes, (size_t)source->elf->image.size);
+  }
+  arena_free(&source->arena);
+  free(source);
+}

@@ -1,0 +1,100 @@
+/* source.h - where the target's bytes come from.
+ *
+ * A source is a set of readable segments in host memory plus what is known about the process:
+ * word size, threads, mapped files, symbols. Readers never copy: source_view returns a pointer
+ * into a mapped core. Tests build a struct source by hand over arrays ("mock memory").
+ *
+ * What this floor does not do: know anything about Lua. Only this folder includes elfutils. */
+#ifndef SOURCE_SOURCE_H
+#define SOURCE_SOURCE_H
+
+#include "base/arena.h"
+#include "inspect.h"
+
+enum source_kind { SOURCE_CORE, SOURCE_PROCESS, SOURCE_REMOTE };
+
+/* Memory that can be read: target addresses start .. end-1 are at `bytes` in the host. */
+struct source_segment {
+  uint64_t start, end;
+  const uint8_t *bytes;
+  bool writable, executable;
+};
+
+/* Memory that the process had and the dump should hold but does not (truncated file). */
+struct source_gap {
+  uint64_t start, end;
+};
+
+/* A part of a file mapped into the target (NT_FILE, /proc/PID/maps). */
+struct source_mapping {
+  uint64_t start, end, file_offset;
+  const char *path; /* as the target names it */
+};
+
+struct source_thread {
+  int64_t tid;
+  uint64_t stack_pointer, program_counter;
+  const uint64_t *registers; /* general registers in the order of the ABI's user_regs_struct */
+  size_t register_count;
+};
+
+struct source {
+  enum source_kind kind;
+  const char *path; /* absolute path of the core, or NULL                     */
+  const char *name; /* what text output shows: the core's base name           */
+  int64_t pid;      /* of the process that was dumped; 0 if not known         */
+  const char *command; /* the process's name (NT_PRPSINFO), escaped, or NULL  */
+  int signal;       /* that killed it, or 0                                   */
+  double time;      /* when the dump was taken, seconds since 1970: the core file's
+                       modification time                                      */
+  double cpu_time;  /* CPU seconds the process had used (NT_PRSTATUS), negative if not known */
+
+  unsigned pointer_size; /* 4 or 8                                            */
+  bool big_endian;
+  unsigned machine; /* ELF e_machine                                          */
+
+  struct source_segment *segments; /* sorted, disjoint; neighbours in address and file merged */
+  size_t segment_count;
+  struct source_gap *gaps; /* sorted */
+  size_t gap_count;
+  uint64_t missing_bytes; /* sum of the gaps */
+  struct source_mapping *mappings; /* sorted */
+  size_t mapping_count;
+  struct source_thread *threads;
+  size_t thread_count;
+
+  struct arena arena;       /* owns the arrays above                                   */
+  struct source_elf *elf;   /* core.c's and symbols.c's own data; NULL for mock memory */
+};
+
+/* Opens an ELF core and maps it. `exe` and `sysroot` as in struct inspect_target. The errors tell a
+ * missing file, a file that is no core (a program, a text, an empty file, a compressed core) and an
+ * unsupported machine apart, each with a hint. A truncated core opens; its gaps say what is lost. */
+MUST_CHECK struct inspect_error *source_open_core(const char *path, const char *exe,
+                                                  const char *sysroot, struct source **result);
+
+void source_close(struct source *source);
+
+/* The host address of target bytes [address, address + size), or NULL unless all are readable.
+ * Valid until source_close. */
+const uint8_t *source_view(const struct source *source, uint64_t address, uint64_t size);
+
+/* The segment that holds the address, or NULL. */
+const struct source_segment *source_segment_at(const struct source *source, uint64_t address);
+
+/* The mapped file that covers the address, or NULL. */
+const struct source_mapping *source_mapping_at(const struct source *source, uint64_t address);
+
+/* The name of the function that starts at or contains a code address, with the files found through
+ * libdwfl (main program, shared libraries; symbol table or dynamic symbols). False if there is no
+ * file or no symbol. `*name` is escaped and lives in the source's arena. Slow the first time
+ * (opens all modules), then fast. */
+bool source_symbol(struct source *source, uint64_t address, const char **name);
+
+/* Maps the file behind a mapping, found under the sysroot, as --exe, or at its own path, and only
+ * if it is the same file (build-id, where the dump holds one). False if it cannot be had. Valid
+ * until source_close. */
+bool source_file(struct source *source, const struct source_mapping *mapping,
+                 const uint8_t **bytes, size_t *size);
+
+#endif

@@ -1,0 +1,922 @@
+/* test_chains.c - best chains: a graph by hand for each preference, random graphs against a model
+ * that settles one distance at a time by looking at every reference, and against all simple paths. */
+#include "chain_graph.h"
+
+/* ---- By hand ---------------------------------------------------------------------------------- */
+
+static void search(struct hand *hand, struct chains *chains) {
+  assert_null(chains_search(hand->graph, &hand->options, NULL, chains));
+}
+
+/* The object's chain is `letters`, found in `tier`; "" if there is none. */
+static void expect_chain(struct hand *hand, char object, const char *letters, uint8_t tier) {
+  struct chains chains;
+  struct chain chain;
+  object_id id = hand_id(hand, object);
+  search(hand, &chains);
+  bool found = chains_get(hand->graph, &chains, &hand->options, id, &chain);
+  assert_int_equal(found, *letters != 0);
+  if (found) {
+    assert_string_equal(hand_letters(hand, &chain), letters);
+    assert_int_equal(chains.tier[id], tier);
+  }
+  vector_free(&chain);
+  chains_free(&chains);
+}
+
+static void test_shorter_is_better(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abx");
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'a', "b", 'b');
+  hand_field(&hand, 'b', "a", 'x');
+  hand_field(&hand, 'a', "z", 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gax", 0);
+  expect_chain(&hand, 'G', "G", 0);
+  hand_free(&hand);
+}
+
+/* Each tier is worse than a longer chain of the one before. */
+static void test_tiers(void **state) {
+  (void)state;
+  static const struct {
+    enum object_type type;
+    enum reference_kind kind;
+    uint8_t tier;
+  } cases[] = {
+      {OBJECT_TABLE, REFERENCE_FIELD, 0},          {OBJECT_TABLE, REFERENCE_INDEX, 0},
+      {OBJECT_TABLE, REFERENCE_METATABLE, 0},      {OBJECT_C_FUNCTION, REFERENCE_ENVIRONMENT, 0},
+      {OBJECT_USERDATA, REFERENCE_USER_VALUE, 0},  {OBJECT_LUA_FUNCTION, REFERENCE_UPVALUE, 1},
+      {OBJECT_UPVALUE, REFERENCE_UPVALUE_VALUE, 1}, {OBJECT_TABLE, REFERENCE_KEY, 2},
+      {OBJECT_PROTOTYPE, REFERENCE_CONSTANT, 2},   {OBJECT_LUA_FUNCTION, REFERENCE_PROTOTYPE, 2},
+      {OBJECT_PROTOTYPE, REFERENCE_DEBUG, 2},      {OBJECT_THREAD, REFERENCE_STACK, 3},
+      {OBJECT_THREAD, REFERENCE_OPEN_UPVALUE, 3},  {OBJECT_THREAD, REFERENCE_MAYBE_STACK, 4},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
+      struct hand hand;
+      hand_tables(&hand, "x");
+      hand_add(&hand, 'a', cases[i].type, 0);
+      hand_add(&hand, 'b', OBJECT_TABLE, 0);
+      hand_add(&hand, 'c', cases[j].type, 0);
+      hand_field(&hand, 'G', "1", 'a');
+      hand_refer(&hand, 'a', cases[i].kind, NULL, 0, 'x');
+      hand_field(&hand, 'G', "2", 'b');
+      hand_field(&hand, 'b', "c", 'c');
+      hand_refer(&hand, 'c', cases[j].kind, NULL, 0, 'x');
+      hand_build(&hand, NULL);
+      if (cases[i].tier <= cases[j].tier)
+        expect_chain(&hand, 'x', "Gax", cases[i].tier);
+      else
+        expect_chain(&hand, 'x', "Gbcx", cases[j].tier);
+      hand_free(&hand);
+    }
+}
+
+static void test_roots(void **state) {
+  (void)state;
+  static const struct {
+    enum root_kind kind;
+    uint8_t tier;
+  } cases[] = {{ROOT_GLOBALS, 0},          {ROOT_LOADED, 0},         {ROOT_REGISTRY, 2},
+               {ROOT_BASIC_METATABLE, 2},  {ROOT_PENDING, 2},        {ROOT_RUNNING_THREAD, 4},
+               {ROOT_MAIN_THREAD, 4}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
+      if (i == j) continue;
+      struct hand hand = {0};
+      hand_add(&hand, 'x', OBJECT_TABLE, 0);
+      hand_add(&hand, 'b', OBJECT_THREAD, 0);
+      hand_add(&hand, 'a', OBJECT_THREAD, 0);
+      hand_root(&hand, cases[i].kind, 'a');
+      hand_root(&hand, cases[j].kind, 'b');
+      hand_refer(&hand, 'b', REFERENCE_ENVIRONMENT, NULL, 0, 'x');
+      hand_refer(&hand, 'a', REFERENCE_ENVIRONMENT, NULL, 0, 'x');
+      hand_build(&hand, NULL);
+      expect_chain(&hand, 'x', i < j ? "ax" : "bx", cases[i < j ? i : j].tier);
+      hand_free(&hand);
+    }
+}
+
+/* A coroutine found in a global may be passed in tier 0; its stack costs tier 3, that of the running
+ * thread tier 4. */
+static void test_stacks(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "xye");
+  hand_add(&hand, 'c', OBJECT_THREAD, 0);
+  hand_add(&hand, 'r', OBJECT_THREAD, 0);
+  hand_root(&hand, ROOT_RUNNING_THREAD, 'r');
+  hand_field(&hand, 'G', "parked", 'c');
+  hand_field(&hand, 'G', "running", 'r');
+  hand_refer(&hand, 'c', REFERENCE_ENVIRONMENT, NULL, 0, 'e');
+  hand_refer(&hand, 'c', REFERENCE_STACK, "x", 0, 'x');
+  hand_refer(&hand, 'r', REFERENCE_STACK, "x", 0, 'x');
+  hand_refer(&hand, 'r', REFERENCE_STACK, "y", 0, 'y');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'c', "Gc", 0);
+  expect_chain(&hand, 'e', "Gce", 0);
+  expect_chain(&hand, 'x', "Gcx", 3);
+  expect_chain(&hand, 'r', "Gr", 0);
+  expect_chain(&hand, 'y', "Gry", 4);
+  hand_free(&hand);
+}
+
+/* What tier 0 has settled keeps its chain, though tier 1 knows a shorter one. */
+static void test_settled_keeps_chain(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abpx");
+  hand_add(&hand, 'f', OBJECT_C_FUNCTION, 0);
+  hand_add(&hand, 'g', OBJECT_C_FUNCTION, 0);
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'a', "b", 'b');
+  hand_field(&hand, 'b', "p", 'p');
+  hand_field(&hand, 'p', "g", 'g');
+  hand_field(&hand, 'G', "f", 'f');
+  hand_refer(&hand, 'f', REFERENCE_UPVALUE, NULL, 1, 'p');
+  hand_refer(&hand, 'g', REFERENCE_UPVALUE, NULL, 1, 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'p', "Gabp", 0);
+  expect_chain(&hand, 'x', "Gabpgx", 1);
+  hand_free(&hand);
+}
+
+static void test_weak(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "xym");
+  hand_add(&hand, 'v', OBJECT_TABLE, OBJECT_WEAK_VALUES);
+  hand_add(&hand, 'k', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_field(&hand, 'G', "v", 'v');
+  hand_field(&hand, 'G', "k", 'k');
+  hand_refer(&hand, 'v', REFERENCE_INDEX, NULL, 1, 'x');
+  hand_refer(&hand, 'k', REFERENCE_KEY, NULL, 0, 'x');
+  hand_refer(&hand, 'v', REFERENCE_METATABLE, NULL, 0, 'm');
+  hand_refer(&hand, 'k', REFERENCE_INDEX, NULL, 1, 'y');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "", 0);
+  expect_chain(&hand, 'm', "Gvm", 0);
+  expect_chain(&hand, 'y', "Gky", 0);
+  hand_free(&hand);
+}
+
+/* G.e is an ephemeron table with [k] = x; k is at `depth`. */
+static void expect_ephemeron(const char *keys, const char *letters, uint8_t tier) {
+  struct hand hand;
+  hand_tables(&hand, "abkxy");
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_add(&hand, 'f', OBJECT_C_FUNCTION, 0);
+  hand_field(&hand, 'G', "e", 'e');
+  hand_field(&hand, 'G', "f", 'f');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'x');
+  hand_field(&hand, 'x', "k", 'k'); /* does not help */
+  hand_field(&hand, 'x', "y", 'y');
+  for (; keys[1]; keys++) {
+    bool is_function = *keys == 'f';
+    hand_refer(&hand, *keys, is_function ? REFERENCE_UPVALUE : REFERENCE_FIELD, "next", 0, keys[1]);
+  }
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', letters, tier);
+  char longer[8] = "";
+  if (*letters) snprintf(longer, sizeof longer, "%sy", letters);
+  expect_chain(&hand, 'y', longer, tier);
+  hand_free(&hand);
+}
+
+static void test_ephemerons(void **state) {
+  (void)state;
+  expect_ephemeron("", "", 0);
+  expect_ephemeron("Gk", "Gex", 0);
+  expect_ephemeron("Gak", "Gex", 0);
+  expect_ephemeron("Gabk", "Gex", 0);
+  expect_ephemeron("fk", "Gex", 1); /* the key is found in tier 1 */
+}
+
+/* The value counts from the later of table and key: the detour over a and b wins. */
+static void test_ephemeron_distance(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abcdkx");
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_field(&hand, 'G', "e", 'e');
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'a', "b", 'b');
+  hand_field(&hand, 'b', "x", 'x');
+  hand_field(&hand, 'a', "c", 'c');
+  hand_field(&hand, 'c', "k", 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gabx", 0);
+  hand_free(&hand);
+}
+
+static void test_string_key_counts_as_settled(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "x");
+  hand_add(&hand, 's', OBJECT_STRING, 0);
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_field(&hand, 'G', "e", 'e');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 's');
+  hand_refer(&hand, 'e', REFERENCE_FIELD, NULL, 0, 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gex", 0);
+  hand_free(&hand);
+}
+
+static void test_survivors_come_last(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "sxyk");
+  hand_add(&hand, 'r', OBJECT_THREAD, 0);
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_root(&hand, ROOT_RUNNING_THREAD, 'r');
+  hand_field(&hand, 'G', "s", 's');
+  hand_field(&hand, 's', "x", 'x');
+  hand_field(&hand, 's', "y", 'y');
+  hand_refer(&hand, 'r', REFERENCE_MAYBE_STACK, NULL, 0, 'x');
+  hand_field(&hand, 'G', "e", 'e');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 's');
+  hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'k');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'k', "Gek", 0);
+  hand_mark(&hand, &hand.survivors, "s");
+  expect_chain(&hand, 's', "Gs", 0);
+  expect_chain(&hand, 'x', "rx", 4);
+  expect_chain(&hand, 'y', "Gsy", 5);
+  expect_chain(&hand, 'k', "Gek", 5); /* its key is a survivor */
+  hand_free(&hand);
+}
+
+static void test_barred_and_masked(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abcx");
+  for (const char *via = "abc"; *via; via++) {
+    char name[2] = {*via, 0};
+    hand_field(&hand, 'G', name, *via);
+    hand_field(&hand, *via, name, 'x');
+  }
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gax", 0);
+  hand_mark(&hand, &hand.barred, "a");
+  expect_chain(&hand, 'a', "", 0);
+  expect_chain(&hand, 'x', "Gbx", 0);
+  hand.options.mask = &hand.mask;
+  hand_mark(&hand, &hand.avoid, "b");
+  expect_chain(&hand, 'x', "Gcx", 0);
+  reference_id cut = graph_first(hand.graph, hand_id(&hand, 'c'));
+  hand.mask.cut = &cut;
+  hand.mask.cut_count = 1;
+  expect_chain(&hand, 'x', "", 0);
+  expect_chain(&hand, 'c', "Gc", 0);
+  hand.mask.cut_count = 0;
+  hand.mask.kinds &= ~(UINT32_C(1) << REFERENCE_FIELD);
+  expect_chain(&hand, 'c', "", 0);
+  hand_free(&hand);
+}
+
+static void test_from(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abx");
+  hand_field(&hand, 'G', "x", 'x');
+  hand_field(&hand, 'a', "b", 'b');
+  hand_field(&hand, 'b', "x", 'x');
+  hand_build(&hand, NULL);
+  object_id from[] = {hand_id(&hand, 'x'), hand_id(&hand, 'a')};
+  hand.options.from = from + 1;
+  hand.options.from_count = 1;
+  expect_chain(&hand, 'x', "abx", 0);
+  expect_chain(&hand, 'G', "", 0);
+  hand.options.from = from;
+  hand.options.from_count = 2;
+  expect_chain(&hand, 'x', "x", 0);
+  struct chains chains;
+  struct chain chain;
+  search(&hand, &chains);
+  assert_true(chains_get(hand.graph, &chains, &hand.options, hand_id(&hand, 'b'), &chain));
+  assert_int_equal(chain.root, 1);
+  vector_free(&chain);
+  chains_free(&chains);
+  hand_free(&hand);
+}
+
+static void test_targets_stop_the_search(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "axy");
+  hand_add(&hand, 's', OBJECT_STRING, 0);
+  hand_add(&hand, 't', OBJECT_STRING, 0);
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'G', "s", 's');
+  hand_field(&hand, 'G', "t", 't');
+  hand_field(&hand, 'a', "x", 'x');
+  hand_field(&hand, 'x', "y", 'y');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 's', "Gs", 0);
+  hand.options.targets = &hand.targets;
+  hand_mark(&hand, &hand.targets, "xt");
+  expect_chain(&hand, 'x', "Gax", 0);
+  expect_chain(&hand, 't', "Gt", 0);
+  expect_chain(&hand, 's', "", 0);
+  expect_chain(&hand, 'y', "", 0);
+  hand_free(&hand);
+}
+
+/* Of two holders of x at one distance, the better last reference decides; then the one before. */
+static void test_ties(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abcdx");
+  hand_field(&hand, 'G', "1", 'b');
+  hand_field(&hand, 'G', "2", 'a');
+  hand_field(&hand, 'b', "n", 'x');
+  hand_field(&hand, 'a', "m", 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gax", 0); /* m < n */
+  hand_free(&hand);
+
+  hand_tables(&hand, "abcdx");
+  hand_field(&hand, 'G', "2", 'b');
+  hand_field(&hand, 'G', "1", 'a');
+  hand_refer(&hand, 'b', REFERENCE_METATABLE, NULL, 0, 'x');
+  hand_refer(&hand, 'a', REFERENCE_METATABLE, NULL, 0, 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gax", 0); /* 1 < 2 */
+  hand_free(&hand);
+
+  hand_tables(&hand, "abcdx");
+  hand_field(&hand, 'G', "l", 'c');
+  hand_refer(&hand, 'c', REFERENCE_INDEX, NULL, 7, 'b');
+  hand_refer(&hand, 'c', REFERENCE_INDEX, NULL, 3, 'a');
+  hand_field(&hand, 'b', "v", 'x');
+  hand_refer(&hand, 'b', REFERENCE_METATABLE, NULL, 0, 'd');
+  hand_refer(&hand, 'a', REFERENCE_METATABLE, NULL, 0, 'd');
+  hand_field(&hand, 'a', "v", 'x');
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gcbx", 0); /* numbers are equal: the first in the row */
+  hand_free(&hand);
+}
+
+/* Parallel references: the better kind, then the lesser name. */
+static void test_parallel_references(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "x");
+  hand_refer(&hand, 'G', REFERENCE_METATABLE, NULL, 0, 'x');
+  hand_refer(&hand, 'G', REFERENCE_INDEX, NULL, 1, 'x');
+  hand_field(&hand, 'G', "n", 'x');
+  hand_field(&hand, 'G', "m", 'x');
+  hand_build(&hand, NULL);
+  struct chains chains;
+  search(&hand, &chains);
+  assert_int_equal(chains_reference(hand.graph, &chains, hand_id(&hand, 'x')), 3);
+  chains_free(&chains);
+  hand_free(&hand);
+}
+
+static bool stop(void *context, const char *phase, double share) {
+  (void)context;
+  assert_string_equal(phase, "chains");
+  assert_true(share <= 1);
+  return true;
+}
+
+/* A list of 100,000 tables that share a metatable. */
+static void test_long_list(void **state) {
+  (void)state;
+  struct graph_builder *builder = graph_builder_create();
+  uint32_t count = 100000;
+  for (uint32_t i = 0; i <= count; i++) {
+    assert_true(graph_builder_object(builder, OBJECT_TABLE, 0, 1));
+    if (!i) continue;
+    assert_true(graph_builder_reference(builder, i - 1, REFERENCE_FIELD, i, "next", 0));
+    assert_true(graph_builder_reference(builder, i, REFERENCE_METATABLE, 0, NULL, 0));
+    assert_true(graph_builder_reference(builder, i, REFERENCE_FIELD, i - 1, "prev", 0));
+  }
+  assert_true(graph_builder_root(builder, ROOT_GLOBALS, 0));
+  struct graph *graph = graph_builder_finish(builder);
+  struct chains chains;
+  struct chain chain, best[3];
+  assert_null(chains_search(graph, NULL, NULL, &chains));
+  assert_true(chains_get(graph, &chains, NULL, count, &chain));
+  assert_int_equal(chain.count, count + 1);
+  vector_free(&chain);
+  chains_free(&chains);
+  size_t found;
+  bool capped;
+  assert_null(chains_best(graph, NULL, count, 3, NULL, best, &found, &capped));
+  assert_int_equal(found, 1);
+  assert_int_equal(best[0].count, count + 1);
+  assert_false(capped);
+  vector_free(&best[0]);
+  struct work work = {.report = stop};
+  struct inspect_error *error = chains_search(graph, NULL, &work, &chains);
+  assert_non_null(error);
+  assert_int_equal(error->code, INSPECT_ERROR_INTERRUPTED);
+  assert_null(chains.parent);
+  inspect_error_free(error);
+  error = chains_best(graph, NULL, count, 3, &work, best, &found, NULL);
+  assert_non_null(error);
+  assert_int_equal(found, 0);
+  inspect_error_free(error);
+  graph_builder_free_graph(graph);
+}
+
+/* 300,000 tables that share a metatable: neither reads all labels nor runs for long, and the k best
+ * chains are found though there are more candidates than are kept in order. */
+static size_t labels_read;
+static void (*read_label)(void *, object_id, reference_id, struct arena *, struct graph_label *);
+
+static void count_label(void *context, object_id from, reference_id reference, struct arena *arena,
+                        struct graph_label *label) {
+  labels_read++;
+  read_label(context, from, reference, arena, label);
+}
+
+static void test_shared_metatable(void **state) {
+  (void)state;
+  struct graph_builder *builder = graph_builder_create();
+  uint32_t count = 300000;
+  for (uint32_t i = 0; i < count + 3; i++)
+    assert_true(graph_builder_object(builder, OBJECT_TABLE, 0, 1));
+  assert_true(graph_builder_reference(builder, 0, REFERENCE_FIELD, 1, "list", 0));
+  for (uint32_t i = 3; i < count + 3; i++) {
+    assert_true(graph_builder_reference(builder, 1, REFERENCE_INDEX, i, NULL, i - 2));
+    assert_true(graph_builder_reference(builder, i, REFERENCE_METATABLE, 2, NULL, 0));
+  }
+  assert_true(graph_builder_root(builder, ROOT_GLOBALS, 0));
+  struct graph *graph = graph_builder_finish(builder);
+  read_label = graph->labels.label;
+  graph->labels.label = count_label;
+  labels_read = 0;
+  struct chains chains;
+  assert_null(chains_search(graph, NULL, NULL, &chains));
+  assert_int_equal(chains.parent[2], 3);
+  assert_int_equal(labels_read, 0);
+  chains_free(&chains);
+  struct chain best[4];
+  size_t found;
+  bool capped;
+  assert_null(chains_best(graph, NULL, 2, 4, NULL, best, &found, &capped));
+  assert_int_equal(found, 4);
+  for (size_t i = 0; i < found; i++) {
+    assert_int_equal(best[i].count, 4);
+    for (size_t j = 0; j < i; j++)
+      assert_int_not_equal(best[i].items[2].object, best[j].items[2].object);
+    vector_free(&best[i]);
+  }
+  assert_true(capped); /* 300,000 holders, of which 2^18 are looked at */
+  graph_builder_free_graph(graph);
+}
+
+/* ---- The model -------------------------------------------------------------------------------- */
+
+/* The same preferences, written down again: by number of the hand-written object. */
+struct model {
+  const struct hand *hand;
+  struct {
+    bool settled, new;
+    int tier, distance;
+    uint32_t parent, reference; /* NO_OBJECT: a start, with the root in `reference` */
+  } of[HAND_OBJECTS];
+};
+
+static bool has(const struct hand *hand, const struct bitset *set, uint32_t number) {
+  return bitset_has(set, hand->id[number]);
+}
+
+static bool may_enter(const struct hand *hand, uint32_t number) {
+  return !has(hand, &hand->barred, number) &&
+         !(hand->options.mask && has(hand, &hand->avoid, number));
+}
+
+static int root_tier(enum root_kind kind) {
+  return kind == ROOT_GLOBALS || kind == ROOT_LOADED                   ? 0
+         : kind == ROOT_MAIN_THREAD || kind == ROOT_RUNNING_THREAD ? 4
+                                                                       : 2;
+}
+
+static int root_preference(const struct hand *hand, uint32_t root) {
+  static const int order[] = {[ROOT_GLOBALS] = 0,         [ROOT_LOADED] = 1,
+                              [ROOT_REGISTRY] = 2,        [ROOT_BASIC_METATABLE] = 3,
+                              [ROOT_PENDING] = 4,         [ROOT_RUNNING_THREAD] = 5,
+                              [ROOT_MAIN_THREAD] = 6};
+  return order[hand->roots[root].kind] * HAND_ROOTS + (int)root;
+}
+
+static int kind_tier(const struct hand *hand, const struct hand_reference *reference) {
+  if (has(hand, &hand->survivors, reference->from)) return 5;
+  bool is_active = false;
+  for (uint32_t i = 0; i < hand->root_count; i++)
+    is_active |= hand->roots[i].object == reference->from && root_tier(hand->roots[i].kind) == 4;
+  switch (reference->kind) {
+  case REFERENCE_UPVALUE:
+  case REFERENCE_UPVALUE_VALUE: return 1;
+  case REFERENCE_KEY:
+  case REFERENCE_CONSTANT:
+  case REFERENCE_PROTOTYPE: return 2;
+  case REFERENCE_STACK:
+  case REFERENCE_OPEN_UPVALUE: return is_active ? 4 : 3;
+  case REFERENCE_MAYBE_STACK: return 4;
+  default: return 0;
+  }
+}
+
+/* 0: never followed, 1: always, 2: with its key. */
+static int follows(const struct hand *hand, uint32_t number) {
+  const struct hand_reference *reference = &hand->references[number];
+  unsigned weak = hand->objects[reference->from].flags & 3U;
+  bool is_entry = reference->kind == REFERENCE_FIELD || reference->kind == REFERENCE_KEYED;
+  if (hand->options.mask && !(hand->mask.kinds >> reference->kind & 1)) return 0;
+  if (!weak || reference->kind == REFERENCE_METATABLE) return 1;
+  if (weak == OBJECT_WEAK_VALUES) return reference->kind == REFERENCE_KEY;
+  if (weak == OBJECT_WEAK_KEYS) return is_entry ? 2 : reference->kind == REFERENCE_INDEX;
+  return 0;
+}
+
+static int compare_names(const struct hand *hand, uint32_t a, uint32_t b) {
+  const struct hand_reference *x = &hand->references[a], *y = &hand->references[b];
+  if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+  if (x->kind == REFERENCE_INDEX) return 0;
+  if (x->kind == REFERENCE_KEYED) {
+    int s = (int)hand->objects[x[-1].to].type, t = (int)hand->objects[y[-1].to].type;
+    return s - t;
+  }
+  if (x->label && y->label) return strcmp(x->label, y->label);
+  return (x->integer > y->integer) - (x->integer < y->integer);
+}
+
+/* The references of an object's chain, last first; the root behind them. */
+static uint32_t collect_chain(const struct model *model, uint32_t reference, uint32_t *list) {
+  uint32_t count = 0, object = model->hand->references[reference].from;
+  list[count++] = reference;
+  for (; model->of[object].parent != NO_OBJECT; object = model->of[object].parent)
+    list[count++] = model->of[object].reference;
+  list[count] = model->of[object].reference;
+  return count;
+}
+
+static bool is_better(const struct model *model, uint32_t a, uint32_t b) {
+  uint32_t x[HAND_OBJECTS], y[HAND_OBJECTS];
+  uint32_t m = collect_chain(model, a, x), n = collect_chain(model, b, y);
+  for (uint32_t i = 0; i < m && i < n; i++) {
+    int result = compare_names(model->hand, x[i], y[i]);
+    if (result) return result < 0;
+    uint32_t p = model->hand->references[x[i]].from, q = model->hand->references[y[i]].from;
+    if (p == q) return x[i] < y[i]; /* rows are written in order */
+  }
+  if (m != n) return m < n;
+  return root_preference(model->hand, x[m]) < root_preference(model->hand, y[n]);
+}
+
+/* The (tier, distance) that a reference offers, as one number; -1: none. */
+static int offered(const struct model *model, uint32_t number) {
+  const struct hand *hand = model->hand;
+  const struct hand_reference *reference = &hand->references[number];
+  int use = follows(hand, number), tier = kind_tier(hand, reference);
+  if (!use || !model->of[reference->from].settled) return -1;
+  if (!may_enter(hand, reference->to)) return -1;
+  uint32_t key = use == 2 ? hand->references[number - 1].to : NO_OBJECT;
+  if (key != NO_OBJECT && has(hand, &hand->survivors, key)) tier = 5;
+  if (tier < model->of[reference->from].tier) tier = model->of[reference->from].tier;
+  int result = tier * 1000 + model->of[reference->from].distance + 1;
+  if (key == NO_OBJECT || hand->objects[key].type == OBJECT_STRING) return result;
+  if (!model->of[key].settled) return -1;
+  int of_key = model->of[key].tier * 1000 + model->of[key].distance + 1;
+  return of_key > result ? of_key : result;
+}
+
+static bool settle_next(struct model *model) {
+  const struct hand *hand = model->hand;
+  int best = -1;
+  for (uint32_t i = 0; i < hand->reference_count; i++) {
+    int value = offered(model, i);
+    if (value >= 0 && !model->of[hand->references[i].to].settled && (best < 0 || value < best))
+      best = value;
+  }
+  for (uint32_t i = 0; i < hand->root_count; i++) {
+    int value = root_tier(hand->roots[i].kind) * 1000;
+    bool settled = model->of[hand->roots[i].object].settled;
+    if (!settled && may_enter(hand, hand->roots[i].object) && (best < 0 || value < best))
+      best = value;
+  }
+  if (best < 0) return false;
+  for (uint32_t i = 0; i < hand->object_count; i++)
+    model->of[i].new = false;
+  for (uint32_t i = 0; i < hand->root_count; i++) {
+    uint32_t to = hand->roots[i].object;
+    if (root_tier(hand->roots[i].kind) * 1000 != best || !may_enter(hand, to)) continue;
+    if (model->of[to].settled) continue;
+    if (!model->of[to].new ||
+        root_preference(hand, i) < root_preference(hand, model->of[to].reference))
+      model->of[to].reference = i;
+    model->of[to].parent = NO_OBJECT;
+    model->of[to].new = true;
+  }
+  for (uint32_t i = 0; i < hand->reference_count; i++) {
+    uint32_t to = hand->references[i].to;
+    if (model->of[to].settled || offered(model, i) != best) continue;
+    if (model->of[to].new && !is_better(model, i, model->of[to].reference)) continue;
+    model->of[to].new = true;
+    model->of[to].parent = hand->references[i].from;
+    model->of[to].reference = i;
+  }
+  for (uint32_t i = 0; i < hand->object_count; i++) {
+    if (!model->of[i].new) continue;
+    model->of[i].settled = true;
+    model->of[i].tier = best / 1000;
+    model->of[i].distance = best % 1000;
+  }
+  return true;
+}
+
+static reference_id id_of(const struct hand *hand, uint32_t number) {
+  reference_id id = graph_first(hand->graph, hand->id[hand->references[number].from]);
+  for (uint32_t i = 0; i < number; i++)
+    id += hand->references[i].from == hand->references[number].from;
+  return id;
+}
+
+static void compare_with_model(struct hand *hand, unsigned seed) {
+  struct model model = {.hand = hand};
+  while (settle_next(&model))
+    ;
+  struct chains chains;
+  search(hand, &chains);
+  for (uint32_t i = 0; i < hand->object_count; i++) {
+    object_id id = hand->id[i];
+    bool settled = bitset_has(&chains.settled, id);
+    if (settled != model.of[i].settled) fail_msg("seed %u: object %u", seed, i);
+    if (!settled) continue;
+    if (chains.tier[id] != model.of[i].tier)
+      fail_msg("seed %u: object %u in tier %u, not %d", seed, i, chains.tier[id], model.of[i].tier);
+    if (model.of[i].parent == NO_OBJECT) {
+      assert_int_equal(chains.parent[id], NO_OBJECT);
+      assert_int_equal(chains.via[id], model.of[i].reference);
+    } else if (chains_reference(hand->graph, &chains, id) != id_of(hand, model.of[i].reference)) {
+      fail_msg("seed %u: object %u over %u", seed, i, model.of[i].reference);
+    }
+  }
+  chains_free(&chains);
+}
+
+static void test_against_model(void **state) {
+  (void)state;
+  for (unsigned seed = 1; seed <= 6000; seed++) {
+    uint64_t random = seed * UINT64_C(0x9e3779b97f4a7c15);
+    struct hand hand;
+    uint32_t objects = 2 + hand_random(&random, 30), order[HAND_OBJECTS];
+    hand_randomise(&hand, &random, objects, hand_random(&random, 5 * objects));
+    hand_shuffle(&hand, &random, order);
+    hand_build(&hand, order);
+    hand_restrict(&hand, &random);
+    compare_with_model(&hand, seed);
+    hand_free(&hand);
+  }
+}
+
+/* ---- All simple paths ------------------------------------------------------------------------- */
+
+struct path {
+  uint32_t references[HAND_OBJECTS]; /* last first */
+  uint32_t count, start;             /* `start`: the root */
+  int tier;
+};
+
+struct paths {
+  struct hand *hand;
+  struct chains chains;
+  struct path list[20000];
+  size_t count;
+  bool overflow;
+};
+
+/* The preferred root of an object among those that a chain of the tier may use; -1: none. */
+static int root_of(const struct hand *hand, uint32_t object, int tier) {
+  int best = -1;
+  for (uint32_t i = 0; i < hand->root_count; i++)
+    if (hand->roots[i].object == object && root_tier(hand->roots[i].kind) <= tier &&
+        (best < 0 || root_preference(hand, i) < root_preference(hand, (uint32_t)best)))
+      best = (int)i;
+  return best;
+}
+
+static bool is_on_path(const struct hand *hand, const struct path *path, uint32_t end,
+                       uint32_t object) {
+  bool found = object == end;
+  for (uint32_t i = 0; i < path->count; i++)
+    found |= hand->references[path->references[i]].from == object;
+  return found;
+}
+
+/* The tier of a reference in front of a path, -1: it cannot be used there. */
+static int tier_in_path(struct paths *paths, const struct path *path, uint32_t end,
+                        uint32_t number) {
+  struct hand *hand = paths->hand;
+  const struct hand_reference *reference = &hand->references[number];
+  int use = follows(hand, number), tier = kind_tier(hand, reference);
+  if (!use || !bitset_has(&paths->chains.settled, hand->id[reference->from])) return -1;
+  if (is_on_path(hand, path, end, reference->from)) return -1;
+  if (use == 1) return tier;
+  uint32_t key = hand->references[number - 1].to;
+  if (hand->objects[key].type == OBJECT_STRING) return tier;
+  if (!bitset_has(&paths->chains.settled, hand->id[key])) return -1;
+  for (object_id i = hand->id[key]; i != NO_OBJECT; i = paths->chains.parent[i])
+    if (is_on_path(hand, path, end, hand->number[i])) return -1;
+  if (has(hand, &hand->survivors, key)) return 5;
+  return paths->chains.tier[hand->id[key]] > tier ? paths->chains.tier[hand->id[key]] : tier;
+}
+
+/* All paths in front of `path` that leave no start out. The recursion is as deep as the graph is
+ * large: at most 7. */
+static void enumerate(struct paths *paths, struct path *path, uint32_t end) {
+  struct hand *hand = paths->hand;
+  uint32_t front = path->count ? hand->references[path->references[path->count - 1]].from : end;
+  for (int tier = path->tier; tier <= 5; tier++) {
+    int root = root_of(hand, front, tier);
+    if (root < 0 || (tier > path->tier && tier > root_tier(hand->roots[root].kind))) continue;
+    /* of this tier exactly, and no object on the way could start a chain of this tier */
+    bool ok = may_enter(hand, front);
+    for (uint32_t i = 0; i + 1 < path->count; i++)
+      ok &= root_of(hand, hand->references[path->references[i]].from, tier) < 0;
+    if (ok && paths->count < 20000) {
+      paths->list[paths->count] = *path;
+      paths->list[paths->count].tier = tier;
+      paths->list[paths->count++].start = (uint32_t)root;
+    } else if (ok) {
+      paths->overflow = true;
+    }
+    break;
+  }
+  for (uint32_t i = 0; i < hand->reference_count; i++) {
+    if (hand->references[i].to != front) continue;
+    int tier = tier_in_path(paths, path, end, i), before = path->tier;
+    if (tier < 0) continue;
+    path->references[path->count++] = i;
+    if (tier > path->tier) path->tier = tier;
+    enumerate(paths, path, end);
+    path->count--;
+    path->tier = before;
+  }
+}
+
+static const struct hand *sorted_hand;
+
+static int compare_paths(const void *a, const void *b) {
+  const struct path *x = a, *y = b;
+  if (x->tier != y->tier) return x->tier - y->tier;
+  if (x->count != y->count) return (int)x->count - (int)y->count;
+  for (uint32_t i = 0; i < x->count; i++) {
+    int result = compare_names(sorted_hand, x->references[i], y->references[i]);
+    if (result) return result;
+  }
+  for (uint32_t i = 0; i < x->count; i++) {
+    const struct hand_reference *r = &sorted_hand->references[x->references[i]];
+    const struct hand_reference *s = &sorted_hand->references[y->references[i]];
+    object_id p = sorted_hand->id[r->from], q = sorted_hand->id[s->from];
+    if (p != q) return p < q ? -1 : 1; /* addresses grow with ids */
+    if (r != s) return r < s ? -1 : 1;
+  }
+  return 0;
+}
+
+static bool is_path(const struct hand *hand, const struct path *path, const struct chain *chain) {
+  if (chain->count != path->count + 1) return false;
+  for (size_t i = 1; i < chain->count; i++)
+    if (chain->items[i].reference != id_of(hand, path->references[path->count - i])) return false;
+  return chain->root == path->start ||
+         hand->roots[chain->root].object == hand->roots[path->start].object;
+}
+
+static bool equal_chains(const struct chain *a, const struct chain *b) {
+  if (a->count != b->count || a->items[0].object != b->items[0].object) return false;
+  for (size_t i = 0; i < a->count; i++)
+    if (a->items[i].reference != b->items[i].reference) return false;
+  return a->root == b->root;
+}
+
+/* The chains found against the list of all paths, without the first one. */
+static void compare_with_paths(struct paths *paths, uint32_t end, size_t k, unsigned seed) {
+  struct hand *hand = paths->hand;
+  struct chain best[40], first;
+  size_t count;
+  bool capped;
+  assert_null(
+      chains_best(hand->graph, &hand->options, hand->id[end], k, NULL, best, &count, &capped));
+  assert_false(capped);
+  bool settled = chains_get(hand->graph, &paths->chains, &hand->options, hand->id[end], &first);
+  assert_int_equal(settled, count > 0);
+  if (settled) assert_true(equal_chains(&first, &best[0]));
+  vector_free(&first);
+  size_t found = 1;
+  for (size_t i = 0; i < paths->count && found < k && settled; i++) {
+    if (is_path(hand, &paths->list[i], &best[0])) continue;
+    if (found >= count || !is_path(hand, &paths->list[i], &best[found]) ||
+        best[found].root != paths->list[i].start)
+      fail_msg("seed %u: chain %zu of %zu to %u", seed, found, count, end);
+    found++;
+  }
+  if (settled) assert_int_equal(found, count);
+  for (size_t i = 0; i < count; i++)
+    vector_free(&best[i]);
+}
+
+static struct paths all;
+
+static void test_best_against_all_paths(void **state) {
+  (void)state;
+  size_t compared = 0;
+  for (unsigned seed = 1; seed <= 3000; seed++) {
+    uint64_t random = seed * UINT64_C(0x9e3779b97f4a7c15);
+    struct hand hand;
+    uint32_t objects = 2 + hand_random(&random, 6), order[HAND_OBJECTS];
+    hand_randomise(&hand, &random, objects, hand_random(&random, 4 * objects));
+    hand_shuffle(&hand, &random, order);
+    hand_build(&hand, order);
+    hand_restrict(&hand, &random);
+    all.hand = sorted_hand = &hand;
+    search(&hand, &all.chains);
+    uint32_t end = hand_random(&random, objects);
+    struct path path = {0};
+    all.count = 0;
+    all.overflow = false;
+    if (may_enter(&hand, end)) enumerate(&all, &path, end);
+    qsort(all.list, all.count, sizeof *all.list, compare_paths);
+    if (!all.overflow) compare_with_paths(&all, end, 1 + hand_random(&random, 40), seed);
+    compared += all.count > 1;
+    chains_free(&all.chains);
+    hand_free(&hand);
+  }
+  assert_true(compared > 500);
+}
+
+/* ---- Ids do not matter ------------------------------------------------------------------------ */
+
+static void spell_all(struct hand *hand, struct text *text) {
+  struct chains chains;
+  search(hand, &chains);
+  for (uint32_t i = 0; i < hand->object_count; i++) {
+    struct chain chain;
+    if (chains_get(hand->graph, &chains, &hand->options, hand->id[i], &chain))
+      hand_spell(hand, &chain, text);
+    assert_true(text_add_string(text, "\n"));
+    vector_free(&chain);
+  }
+  assert_true(text_add(text, "", 1));
+  chains_free(&chains);
+}
+
+static void test_order_of_ids_does_not_matter(void **state) {
+  (void)state;
+  for (unsigned seed = 1; seed <= 500; seed++) {
+    uint64_t random = seed * UINT64_C(0x9e3779b97f4a7c15);
+    struct hand hand;
+    uint32_t order[HAND_OBJECTS];
+    hand_randomise(&hand, &random, 60, 200);
+    hand_shuffle(&hand, &random, order);
+    struct text texts[2] = {{0}, {0}};
+    for (size_t i = 0; i < 2; i++) {
+      uint64_t same = random;
+      hand_build(&hand, i ? order : NULL);
+      hand_restrict(&hand, &same);
+      spell_all(&hand, &texts[i]);
+      hand_free(&hand);
+    }
+    assert_string_equal(texts[0].items, texts[1].items);
+    vector_free(&texts[0]);
+    vector_free(&texts[1]);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_shorter_is_better),
+      cmocka_unit_test(test_tiers),
+      cmocka_unit_test(test_roots),
+      cmocka_unit_test(test_stacks),
+      cmocka_unit_test(test_settled_keeps_chain),
+      cmocka_unit_test(test_weak),
+      cmocka_unit_test(test_ephemerons),
+      cmocka_unit_test(test_ephemeron_distance),
+      cmocka_unit_test(test_string_key_counts_as_settled),
+      cmocka_unit_test(test_survivors_come_last),
+      cmocka_unit_test(test_barred_and_masked),
+      cmocka_unit_test(test_from),
+      cmocka_unit_test(test_targets_stop_the_search),
+      cmocka_unit_test(test_ties),
+      cmocka_unit_test(test_parallel_references),
+      cmocka_unit_test(test_long_list),
+      cmocka_unit_test(test_shared_metatable),
+      cmocka_unit_test(test_against_model),
+      cmocka_unit_test(test_best_against_all_paths),
+      cmocka_unit_test(test_order_of_ids_does_not_matter),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
