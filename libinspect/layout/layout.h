@@ -20,6 +20,8 @@
   FIELD(lua_State, stack_last) FIELD(lua_State, stack) FIELD(lua_State, openupval)                 \
   FIELD(lua_State, tbclist) FIELD(lua_State, errorJmp) FIELD(lua_State, base_ci)                   \
   FIELD(lua_State, nCcalls) FIELD(lua_State, nci) FIELD(lua_State, stacksize)                      \
+  FIELD(lua_State, allowhook) FIELD(lua_State, hook) FIELD(lua_State, hookmask)                    \
+  FIELD(lua_State, twups) FIELD(lua_State, gclist) FIELD(lua_State, oldpc)                         \
   FIELD(CallInfo, func) FIELD(CallInfo, top) FIELD(CallInfo, previous) FIELD(CallInfo, next)       \
   FIELD(CallInfo, savedpc) FIELD(CallInfo, nextraargs) FIELD(CallInfo, callstatus)                 \
   FIELD(global_State, frealloc) FIELD(global_State, totalbytes) FIELD(global_State, GCdebt)        \
@@ -28,17 +30,25 @@
   FIELD(global_State, gcstopem) FIELD(global_State, gcstp) FIELD(global_State, gcemergency)        \
   FIELD(global_State, allgc) FIELD(global_State, finobj) FIELD(global_State, tobefnz)              \
   FIELD(global_State, fixedgc) FIELD(global_State, mainthread) FIELD(global_State, memerrmsg)      \
-  FIELD(global_State, tmname) FIELD(global_State, mt)                                              \
+  FIELD(global_State, tmname) FIELD(global_State, mt) FIELD(global_State, seed)                    \
+  FIELD(global_State, GCestimate) FIELD(global_State, lastatomic) FIELD(global_State, gcpause)     \
+  FIELD(global_State, gcstepmul) FIELD(global_State, gcstepsize) FIELD(global_State, genminormul)  \
+  FIELD(global_State, genmajormul) FIELD(global_State, gcparams) FIELD(global_State, GCmarked)     \
+  FIELD(global_State, GCmajorminor) FIELD(global_State, sweepgc) FIELD(global_State, survival)     \
+  FIELD(global_State, old1) FIELD(global_State, reallyold) FIELD(global_State, firstold1)          \
+  FIELD(global_State, finobjsur) FIELD(global_State, finobjold1) FIELD(global_State, finobjrold)   \
+  FIELD(global_State, gray) FIELD(global_State, grayagain) FIELD(global_State, weak)               \
+  FIELD(global_State, ephemeron) FIELD(global_State, allweak) FIELD(global_State, twups)           \
   FIELD(stringtable, hash) FIELD(stringtable, nuse) FIELD(stringtable, size)                       \
   FIELD(Table, flags) FIELD(Table, lsizenode) FIELD(Table, alimit) FIELD(Table, array)             \
   FIELD(Table, node) FIELD(Table, lastfree) FIELD(Table, metatable)                                \
   FIELD(Node, value_) FIELD(Node, tt_) FIELD(Node, key_tt) FIELD(Node, next) FIELD(Node, key_val)  \
   FIELD(TString, extra) FIELD(TString, shrlen) FIELD(TString, hash) FIELD(TString, lnglen)         \
-  FIELD(TString, contents) FIELD(TString, falloc)                                                  \
+  FIELD(TString, contents) FIELD(TString, falloc) FIELD(TString, hnext)                            \
   FIELD(Udata, nuvalue) FIELD(Udata, len) FIELD(Udata, metatable) FIELD(Udata, uv)                 \
   FIELD(LClosure, nupvalues) FIELD(LClosure, p) FIELD(LClosure, upvals)                            \
   FIELD(CClosure, nupvalues) FIELD(CClosure, f) FIELD(CClosure, upvalue)                           \
-  FIELD(UpVal, v) FIELD(UpVal, value) FIELD(UpVal, open_next)                                      \
+  FIELD(UpVal, v) FIELD(UpVal, value) FIELD(UpVal, open_next) FIELD(UpVal, previous)               \
   FIELD(Proto, numparams) FIELD(Proto, is_vararg) FIELD(Proto, maxstacksize)                       \
   FIELD(Proto, sizeupvalues) FIELD(Proto, sizek) FIELD(Proto, sizecode) FIELD(Proto, sizelineinfo) \
   FIELD(Proto, sizep) FIELD(Proto, sizelocvars) FIELD(Proto, sizeabslineinfo)                      \
