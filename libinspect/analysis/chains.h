@@ -83,7 +83,8 @@ bool chains_get(const struct graph *graph, const struct chains *chains,
  * Work is bounded: past some 250,000 unfinished chains those of one tier and length come in any
  * (but always the same) order, past some 2 million the search ends. *capped then says that there
  * may be more than the *count chains found. `result` has room for k chains; free each with
- * vector_free. `capped` may be NULL. An object that nothing reaches has 0 chains. */
+ * vector_free. `capped` may be NULL. An object that nothing reaches has 0 chains. When interrupted,
+ * the chains found until then are in `result`; on other errors *count is 0. */
 MUST_CHECK struct inspect_error *chains_best(const struct graph *graph,
                                              const struct chains_options *options, object_id object,
                                              size_t k, const struct work *work,

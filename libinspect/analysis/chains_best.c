@@ -17,7 +17,7 @@
 
 #include "analysis/chains.h"
 #include "analysis/label_order.h"
-#include "analysis/tiers.h"
+#include "analysis/sources.h"
 
 enum {
   LIMIT_ORDERED = 1 << 18, /* partial chains of one phase before labels are given up  */
@@ -48,7 +48,6 @@ struct pair {
 
 struct best {
   const struct graph *graph;
-  const struct chains_options *options;
   const struct work *work;
   struct tiers tiers;
   struct label_order order;
@@ -62,10 +61,7 @@ struct best {
   size_t found;
   bool capped;
 
-  uint64_t *source_first; /* transposed: sources of object v are source_first[v] .. [v + 1] - 1 */
-  uint32_t *source;       /* low 32 bits of the reference                                        */
-  uint8_t *source_high;   /* the others, NULL if there are none                                  */
-
+  struct sources sources;
   uint8_t tier;       /* of this phase */
   uint32_t *distance; /* from the starts */
   struct partials VECTOR(struct partial) partials;
@@ -76,78 +72,6 @@ struct best {
 };
 
 struct objects VECTOR(object_id);
-
-/* The tier that a reference needs, TIER_COUNT: it is never followed. */
-static uint8_t reference_tier(const struct best *best, object_id from, reference_id reference) {
-  const struct graph *graph = best->graph;
-  enum reference_use use = tiers_use(&best->tiers, graph->flags[from], reference);
-  if (use == USE_NEVER) return TIER_COUNT;
-  uint8_t tier = tiers_row(&best->tiers, from)[graph->kind[reference]];
-  if (use == USE_ALWAYS) return tier;
-  object_id key = graph->target[reference - 1];
-  if (graph->type[key] == OBJECT_STRING) return tier;
-  if (!bitset_has(&best->chains.settled, key)) return TIER_COUNT;
-  if (tiers_is_survivor(&best->tiers, key)) return TIER_SURVIVORS;
-  return best->chains.tier[key] > tier ? best->chains.tier[key] : tier;
-}
-
-/* ---- The transposed graph ---------------------------------------------------------------------
- */
-
-static bool is_source(const struct best *best, object_id from, reference_id reference) {
-  object_id target = best->graph->target[reference];
-  return (best->graph->type[target] != OBJECT_STRING || target == best->object) &&
-         bitset_has(&best->chains.settled, target) &&
-         reference_tier(best, from, reference) < TIER_COUNT;
-}
-
-/* Calls for every source of every object: once to count, once to enter them. */
-static struct inspect_error *for_sources(struct best *best, bool enter) {
-  const struct graph *graph = best->graph;
-  reference_id i = 0;
-  for (object_id from = 0; from < graph->object_count; from++) {
-    if (from % WORK_STEPS == 0 && work_stops(best->work, "chains", from, graph->object_count))
-      return error_interrupted();
-    reference_id end = graph_first(graph, (uint64_t)from + 1);
-    if (!bitset_has(&best->chains.settled, from)) i = end;
-    for (; i < end; i++) {
-      if (!is_source(best, from, i)) continue;
-      uint64_t position = best->source_first[graph->target[i]]++;
-      if (!enter) continue;
-      best->source[position] = (uint32_t)i;
-      if (best->source_high) best->source_high[position] = (uint8_t)(i >> 32);
-    }
-  }
-  return NULL;
-}
-
-static struct inspect_error *transpose(struct best *best) {
-  const struct graph *graph = best->graph;
-  uint32_t objects = graph->object_count;
-  best->source_first = calloc((size_t)objects + 1, sizeof *best->source_first);
-  if (!best->source_first) return error_no_memory();
-  TRY(for_sources(best, false));
-  uint64_t total = 0;
-  for (object_id i = 0; i < objects; i++) {
-    uint64_t count = best->source_first[i];
-    best->source_first[i] = total;
-    total += count;
-  }
-  best->source = malloc((total + 1) * sizeof *best->source);
-  if (graph->reference_count > UINT32_MAX) best->source_high = malloc(total + 1);
-  if (!best->source || (graph->reference_count > UINT32_MAX && !best->source_high))
-    return error_no_memory();
-  TRY(for_sources(best, true));
-  /* Every entry now is the end of its range, which is the beginning of the next one. */
-  memmove(best->source_first + 1, best->source_first, (size_t)objects * sizeof *best->source_first);
-  best->source_first[0] = 0;
-  return NULL;
-}
-
-static reference_id source_at(const struct best *best, uint64_t position) {
-  uint64_t high = best->source_high ? best->source_high[position] : 0;
-  return high << 32 | best->source[position];
-}
 
 /* ---- Distances --------------------------------------------------------------------------------
  */
@@ -163,7 +87,8 @@ static struct inspect_error *measure_level(struct best *best, const struct objec
     for (reference_id i = graph_first(graph, from); i < end; i++) {
       object_id to = graph->target[i];
       if (best->distance[to] != FAR || !bitset_has(&best->chains.settled, to) ||
-          best->chains.tier[to] > best->tier || reference_tier(best, from, i) > best->tier)
+          best->chains.tier[to] > best->tier ||
+          sources_tier(&best->tiers, &best->chains, from, i) > best->tier)
         continue;
       best->distance[to] = distance + 1;
       if (!vector_push(next, to)) return error_no_memory();
@@ -328,7 +253,7 @@ static void extend(struct best *best, uint32_t rest, reference_id reference) {
   object_id from = graph_owner(graph, reference);
   best->steps++;
   if (best->distance[from] == FAR) return;
-  uint8_t tier = reference_tier(best, from, reference);
+  uint8_t tier = sources_tier(&best->tiers, &best->chains, from, reference);
   if (tier > best->tier || is_on(best, rest, from)) return;
   bool is_ephemeron = !graph_is_strong(graph->flags[from], graph->kind[reference]);
   if (is_ephemeron && !key_is_independent(best, rest, graph->target[reference - 1])) return;
@@ -350,13 +275,13 @@ static void extend(struct best *best, uint32_t rest, reference_id reference) {
 static void extend_all(struct best *best, uint32_t rest) {
   object_id object = best->partials.items[rest].object;
   size_t before = best->partials.count;
-  uint64_t end = best->source_first[(size_t)object + 1];
-  for (uint64_t i = best->source_first[object]; i < end && !best->out_of_memory; i++) {
+  uint64_t end = best->sources.first[(size_t)object + 1];
+  for (uint64_t i = best->sources.first[object]; i < end && !best->out_of_memory; i++) {
     if (best->partials.count - before >= LIMIT_FAN_IN || best->steps >= LIMIT_STEPS) {
       best->capped = true;
       return;
     }
-    extend(best, rest, source_at(best, i));
+    extend(best, rest, sources_at(&best->sources, i));
   }
 }
 
@@ -451,7 +376,7 @@ static struct inspect_error *find_first(struct best *best) {
 }
 
 static struct inspect_error *find_others(struct best *best) {
-  TRY(transpose(best));
+  TRY(sources_init(&best->sources, &best->tiers, &best->chains, best->object, best->work));
   best->starts = tiers_starts(&best->tiers, &best->start_count);
   best->distance = malloc(((size_t)best->graph->object_count + 1) * sizeof *best->distance);
   if (!best->starts || !best->distance) return error_no_memory();
@@ -467,9 +392,7 @@ static void best_free(struct best *best) {
   bitset_free(&best->targets);
   chains_free(&best->chains);
   free(best->starts);
-  free(best->source_first);
-  free(best->source);
-  free(best->source_high);
+  sources_free(&best->sources);
   free(best->distance);
   vector_free(&best->partials);
   vector_free(&best->heap);
@@ -492,7 +415,8 @@ struct inspect_error *chains_best(const struct graph *graph, const struct chains
   if (!error) error = find_first(&best);
   if (!error && best.found && k > 1) error = find_others(&best);
   best_free(&best);
-  for (; error && best.found; best.found--)
+  bool keep = !error || error->code == INSPECT_ERROR_INTERRUPTED;
+  for (; !keep && best.found; best.found--)
     vector_free(&result[best.found - 1]);
   *count = best.found;
   if (capped) *capped = best.capped;

@@ -47,12 +47,13 @@ static inline uint32_t holding_key_rank(const struct holding *holding, object_id
   return rank + (uint32_t)__builtin_popcountll(holding->keys.words[word] & below);
 }
 
-/* A place among the edges of an object; (at - row) + (value - first_value) is its offset. */
+/* A place among the edges of an object. */
 struct held {
   object_id object;
-  bool plain; /* every reference of the row holds */
+  bool plain;  /* every reference of the row holds                                              */
+  bool is_key; /* of an ephemeron; its values follow the row, once they have been looked up     */
   reference_id row, at, end;
-  uint32_t first_value, value, last_value;
+  uint32_t value, value_end, first_value;
 };
 
 static inline struct held held_begin(const struct holding *holding, object_id object) {
@@ -61,23 +62,29 @@ static inline struct held held_begin(const struct holding *holding, object_id ob
   held.row = held.at = graph_first(graph, object);
   held.end = graph_first(graph, (uint64_t)object + 1);
   held.plain = !holding->mask && !(graph->flags[object] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES));
-  if (holding->values && bitset_has(&holding->keys, object)) {
-    uint32_t rank = holding_key_rank(holding, object);
-    held.first_value = held.value = holding->first[rank];
-    held.last_value = holding->first[rank + 1];
-  }
+  held.is_key = holding->values && bitset_has(&holding->keys, object);
   return held;
 }
 
+static inline void held_look_up_values(const struct holding *holding, struct held *held) {
+  uint32_t rank = holding_key_rank(holding, held->object);
+  held->value = held->first_value = holding->first[rank];
+  held->value_end = holding->first[rank + 1];
+  held->is_key = false;
+}
+
+/* How many edges lie before the place. */
 static inline uint32_t held_offset(const struct held *held) {
   return (uint32_t)(held->at - held->row) + (held->value - held->first_value);
 }
 
-/* Goes to an offset that held_offset returned for the same object. */
-static inline void held_seek(struct held *held, uint32_t offset) {
+/* Goes from the beginning to an offset that held_offset returned for the same object. */
+static inline void held_seek(const struct holding *holding, struct held *held, uint32_t offset) {
   uint64_t length = held->end - held->row;
   held->at = offset < length ? held->row + offset : held->end;
-  held->value = held->first_value + (offset < length ? 0 : offset - (uint32_t)length);
+  if (offset <= length) return;
+  held_look_up_values(holding, held);
+  held->value += offset - (uint32_t)length;
 }
 
 /* The next object held; false if there is none. It need not take part. */
@@ -89,7 +96,8 @@ static inline bool held_next(const struct holding *holding, struct held *held, o
     *target = graph->target[reference];
     return true;
   }
-  if (held->value == held->last_value) return false;
+  if (held->is_key) held_look_up_values(holding, held);
+  if (held->value == held->value_end) return false;
   *target = holding->values[held->value++];
   return true;
 }

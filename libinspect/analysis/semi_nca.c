@@ -8,48 +8,70 @@
  *   3. From the lowest number up, the immediate dominator of w is the deepest ancestor, in the
  *      dominator tree so far, of w's parent whose number is not above w's semidominator.
  *
- * Departures: a predecessor with a lower number is an ancestor, so it is folded into the
- * semidominator when met and only the others are stored; most objects have none. Path compression
- * reverses pointers instead of using a stack. Step 3 climbs over skew-binary jump pointers (Myers,
- * "An applicative random-access stack", 1983), so that deep lists cannot make it quadratic. */
+ * Departures: the search only notes references to objects that it has seen already, for a second
+ * pass that can look ahead. A predecessor with a lower number is an ancestor, so that pass folds it
+ * into the semidominator; the others are chained, most objects have none. Path compression reverses
+ * pointers instead of using a stack. Step 3 climbs over skew-binary jump pointers (Myers, "An
+ * applicative random-access stack", 1983), so that deep lists cannot make it quadratic. */
 #include "analysis/semi_nca.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECK_EVERY = 1 << 16, LOOK_AHEAD = 16 };
+enum { CHECK_EVERY = 1 << 16, LOOK_AHEAD = 16, TARGETS_AHEAD = 24, ROWS_AHEAD = 6 };
+
+/* A reference that is not in the tree of the search: where it comes from, and the object it leads
+ * to; later the chain of such predecessors of one number. */
+struct predecessor {
+  uint32_t number;
+  union {
+    object_id object;
+    uint32_t next; /* position + 1 in the list; 0: the last */
+  };
+};
 
 struct search {
   const struct holding *holding;
   const struct work *work;
   struct semi_nca *tree;
-  uint32_t *semi;   /* by number                                                            */
-  uint32_t *first;  /* by number: how many predecessors are stored, then where they start   */
-  uint32_t *cursor; /* by number: offset among the edges; in the memory of `pairs`          */
-  uint32_t *stored; /* predecessors with higher numbers, by object they lead to             */
+  struct bitset unseen; /* inner objects without a number                                   */
+  uint32_t *semi;       /* by number                                                        */
+  uint32_t *first;      /* by number: position + 1 of its first predecessor, or 0           */
+  uint32_t *cursor;     /* by number: offset among the edges; in the memory of `pairs`      */
+  struct predecessors VECTOR(struct predecessor) predecessors;
 };
 
 static struct inspect_error *stopped(const struct search *search, uint32_t done, unsigned part) {
   uint64_t total = search->holding->graph->object_count;
   if (done % CHECK_EVERY) return NULL;
-  return work_stops(search->work, "dominators", part * total + done, 3 * total)
+  return work_stops(search->work, "dominators", part * total + done, 2 * total)
              ? error_interrupted()
              : NULL;
 }
 
-static void look_at_row(const struct search *search, const struct held *held) {
+/* On entering an object: where the rows of its targets start. */
+static void look_at_targets(const struct search *search, const struct held *held) {
   const struct graph *graph = search->holding->graph;
-  reference_id end = held->end - held->at > LOOK_AHEAD ? held->at + LOOK_AHEAD : held->end;
-  for (reference_id i = held->at; i < end; i++) {
-    __builtin_prefetch(&search->tree->number[graph->target[i]]);
-    __builtin_prefetch(&graph->first[graph->target[i]]);
-  }
+  reference_id end = held->end - held->at > TARGETS_AHEAD ? held->at + TARGETS_AHEAD : held->end;
+  for (reference_id i = held->at; i < end; i++)
+    if (bitset_has(&search->unseen, graph->target[i]))
+      __builtin_prefetch(&graph->first[graph->target[i]]);
+}
+
+/* On leaving it for a target: the rows of the targets that come next. */
+static void look_at_rows(const struct search *search, const struct held *held) {
+  const struct graph *graph = search->holding->graph;
+  reference_id end = held->end - held->at > ROWS_AHEAD ? held->at + ROWS_AHEAD : held->end;
+  for (reference_id i = held->at; i < end; i++)
+    if (bitset_has(&search->unseen, graph->target[i]))
+      __builtin_prefetch(&graph->target[graph_first(graph, graph->target[i])]);
 }
 
 /* Gives an object the next number. */
 static uint32_t enter(struct search *search, object_id object, uint32_t parent) {
   struct semi_nca *tree = search->tree;
   uint32_t number = ++tree->count;
+  bitset_remove(&search->unseen, object);
   tree->number[object] = number;
   tree->vertex[number] = object;
   tree->dominator[number] = search->semi[number] = parent;
@@ -57,41 +79,43 @@ static uint32_t enter(struct search *search, object_id object, uint32_t parent) 
   return number;
 }
 
-/* Goes on with the edges of a number until one leads to an object not entered yet: enters it and
- * returns its number, 0 if there is none. */
-static uint32_t descend(struct search *search, uint32_t number, struct held *held) {
+/* Goes on with the edges of a number until one leads to an object not seen yet; enters it. *below
+ * is its number, 0 if there is none. */
+static struct inspect_error *descend(struct search *search, uint32_t number, struct held *held,
+                                     uint32_t *below) {
   const struct holding *holding = search->holding;
+  *below = 0;
   for (object_id target; held_next(holding, held, &target);) {
-    if (!bitset_has(&holding->inner, target)) continue;
-    uint32_t other = search->tree->number[target];
-    if (!other) {
+    if (bitset_has(&search->unseen, target)) {
+      look_at_rows(search, held);
       search->cursor[number] = held_offset(held);
-      return enter(search, target, number);
+      *below = enter(search, target, number);
+      return NULL;
     }
-    if (other < number)
-      search->first[other]++;
-    else if (search->semi[other] > number && other != number)
-      search->semi[other] = number;
+    if (!bitset_has(&holding->inner, target)) continue;
+    struct predecessor met = {.number = number, .object = target};
+    if (!vector_push(&search->predecessors, met)) return error_no_memory();
   }
-  return 0;
+  return NULL;
 }
 
 static struct inspect_error *search_from(struct search *search, object_id root) {
   const struct semi_nca *tree = search->tree;
-  uint32_t number = enter(search, root, 0);
+  uint32_t number = enter(search, root, 0), below;
   struct held held = held_begin(search->holding, root);
+  look_at_targets(search, &held);
   for (;;) {
-    if (held.at == held.row) look_at_row(search, &held);
-    uint32_t below = descend(search, number, &held);
+    TRY(descend(search, number, &held, &below));
     if (below) {
       number = below;
       held = held_begin(search->holding, tree->vertex[number]);
+      look_at_targets(search, &held);
       TRY(stopped(search, number, 0));
     } else {
       number = tree->dominator[number]; /* still the parent */
       if (!number) return NULL;
       held = held_begin(search->holding, tree->vertex[number]);
-      held_seek(&held, search->cursor[number]);
+      held_seek(search->holding, &held, search->cursor[number]);
     }
   }
 }
@@ -117,37 +141,24 @@ static struct inspect_error *number_objects(struct search *search) {
   return NULL;
 }
 
-/* Turns counts into the ends of rows; filling counts them down to the starts. */
-static struct inspect_error *allocate_stored(struct search *search) {
-  uint64_t total = 0;
-  search->first[0] = 0;
-  for (uint32_t number = 1; number <= search->tree->count; number++) {
-    total += search->first[number];
-    search->first[number] = (uint32_t)total;
-  }
-  if (total > UINT32_MAX)
-    return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references for dominators");
-  search->first[search->tree->count + 1] = (uint32_t)total;
-  search->stored = malloc(((size_t)total + 1) * sizeof *search->stored);
-  return search->stored ? NULL : error_no_memory();
-}
-
-/* In the order of objects: rows are read sequentially, only the numbers of targets are not. */
-static struct inspect_error *store_predecessors(struct search *search) {
-  const struct holding *holding = search->holding;
-  const struct graph *graph = holding->graph;
+/* Folds what was met with a lower number, chains the rest. */
+static struct inspect_error *chain_predecessors(struct search *search) {
   const uint32_t *numbers = search->tree->number;
-  TRY(allocate_stored(search));
-  for (object_id object = 0; object < graph->object_count; object++) {
-    TRY(stopped(search, object, 1));
-    uint32_t number = numbers[object];
-    if (!number) continue;
-    struct held held = held_begin(holding, object);
-    for (object_id target; held_next(holding, &held, &target);) {
-      if (held.at + LOOK_AHEAD < graph->reference_count)
-        __builtin_prefetch(&numbers[graph->target[held.at + LOOK_AHEAD]]);
-      if (!bitset_has(&holding->inner, target)) continue;
-      if (numbers[target] < number) search->stored[--search->first[numbers[target]]] = number;
+  struct predecessor *list = search->predecessors.items;
+  size_t count = search->predecessors.count;
+  if (count > UINT32_MAX - 1)
+    return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references for dominators");
+  for (size_t i = 0; i < count; i++) {
+    if (i + 2 * LOOK_AHEAD < count) {
+      __builtin_prefetch(&numbers[list[i + 2 * LOOK_AHEAD].object]);
+      __builtin_prefetch(&search->first[numbers[list[i + LOOK_AHEAD].object]]);
+    }
+    uint32_t of = numbers[list[i].object], from = list[i].number;
+    if (of < from) {
+      list[i].next = search->first[of];
+      search->first[of] = (uint32_t)i + 1;
+    } else if (of > from && search->semi[of] > from) {
+      search->semi[of] = from;
     }
   }
   return NULL;
@@ -173,16 +184,26 @@ static uint32_t least_semi(struct number_pair *pairs, uint32_t number, uint32_t 
   return least;
 }
 
+/* Numbers are visited downwards: the first predecessors of those that come soon are fetched in two
+ * stages, as rows are in mark.c. */
+static void look_below(const struct search *search, uint32_t number) {
+  const struct predecessor *list = search->predecessors.items;
+  if (number <= LOOK_AHEAD) return;
+  uint32_t far = search->first[number - LOOK_AHEAD], near = search->first[number - LOOK_AHEAD / 2];
+  if (far) __builtin_prefetch(&list[far - 1]);
+  if (near) __builtin_prefetch(&search->tree->pairs[list[near - 1].number]);
+}
+
 /* Step 2. */
 static struct inspect_error *find_semidominators(struct search *search) {
   struct number_pair *pairs = search->tree->pairs;
-  const uint32_t *first = search->first, *stored = search->stored;
+  const struct predecessor *list = search->predecessors.items;
   for (uint32_t number = search->tree->count; number; number--) {
-    TRY(stopped(search, number, 2));
+    TRY(stopped(search, number, 1));
+    look_below(search, number);
     uint32_t semi = search->semi[number];
-    for (uint32_t i = first[number + 1]; i-- > first[number];) {
-      if (i >= LOOK_AHEAD) __builtin_prefetch(&pairs[stored[i - LOOK_AHEAD]]);
-      uint32_t least = least_semi(pairs, stored[i], number);
+    for (uint32_t i = search->first[number]; i; i = list[i - 1].next) {
+      uint32_t least = least_semi(pairs, list[i - 1].number, number);
       if (least < semi) semi = least;
     }
     search->semi[number] = semi;
@@ -225,6 +246,12 @@ static struct inspect_error *allocate(struct semi_nca *tree, size_t room) {
   return done ? NULL : error_no_memory();
 }
 
+static struct inspect_error *copy_inner(const struct holding *holding, struct bitset *copy) {
+  if (!bitset_init(copy, holding->inner.size)) return error_no_memory();
+  memcpy(copy->words, holding->inner.words, (size_t)(copy->size / 64 + 1) * 8);
+  return NULL;
+}
+
 struct inspect_error *semi_nca_compute(const struct holding *holding, const struct work *work,
                                        struct semi_nca *result) {
   *result = (struct semi_nca){0};
@@ -237,10 +264,12 @@ struct inspect_error *semi_nca_compute(const struct holding *holding, const stru
       .first = result->spare[1],
       .cursor = (uint32_t *)result->pairs,
   };
-  struct inspect_error *error = number_objects(&search);
-  if (!error) error = store_predecessors(&search);
+  struct inspect_error *error = copy_inner(holding, &search.unseen);
+  if (!error) error = number_objects(&search);
+  bitset_free(&search.unseen);
+  if (!error) error = chain_predecessors(&search);
   if (!error) error = find_semidominators(&search);
-  free(search.stored);
+  vector_free(&search.predecessors);
   if (!error) find_dominators(&search);
   return error;
 }

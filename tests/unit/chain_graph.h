@@ -40,8 +40,8 @@ struct hand {
   uint32_t root_count;
 
   struct graph *graph;
-  object_id id[HAND_OBJECTS];     /* position in objects -> id  */
-  uint32_t number[HAND_OBJECTS];  /* id -> position in objects  */
+  object_id id[HAND_OBJECTS];    /* position in objects -> id  */
+  uint32_t number[HAND_OBJECTS]; /* id -> position in objects  */
   struct bitset barred, survivors, targets, avoid;
   struct graph_mask mask;
   struct chains_options options;
@@ -68,8 +68,8 @@ static inline void hand_name(struct hand *hand, char letter, const char *name) {
 static inline void hand_refer(struct hand *hand, char from, enum reference_kind kind,
                               const char *label, int64_t integer, char to) {
   assert_true(hand->reference_count < HAND_REFERENCES);
-  hand->references[hand->reference_count++] = (struct hand_reference){
-      hand_number(hand, from), hand_number(hand, to), kind, label, integer};
+  hand->references[hand->reference_count++] =
+      (struct hand_reference){hand_number(hand, from), hand_number(hand, to), kind, label, integer};
 }
 
 static inline void hand_root(struct hand *hand, enum root_kind kind, char object) {
@@ -101,10 +101,8 @@ static inline void hand_build(struct hand *hand, const uint32_t *order) {
   }
   for (uint32_t id = 0; id < hand->object_count; id++) {
     uint32_t i = hand->number[id];
-    assert_true(
-        graph_builder_object(builder, hand->objects[i].type, hand->objects[i].flags, 10));
-    if (hand->objects[i].name)
-      assert_true(graph_builder_name(builder, id, hand->objects[i].name));
+    assert_true(graph_builder_object(builder, hand->objects[i].type, hand->objects[i].flags, 10));
+    if (hand->objects[i].name) assert_true(graph_builder_name(builder, id, hand->objects[i].name));
   }
   for (uint32_t i = 0; i < hand->reference_count; i++) {
     const struct hand_reference *reference = &hand->references[i];
@@ -167,8 +165,7 @@ static inline void hand_spell(const struct hand *hand, const struct chain *chain
     object_id from = chain->items[i - 1].object;
     reference_id reference = chain->items[i].reference;
     assert_true(graph_token(hand->graph, from, reference, text));
-    assert_true(text_printf(text, "#%u ",
-                            (unsigned)(reference - graph_first(hand->graph, from))));
+    assert_true(text_printf(text, "#%u ", (unsigned)(reference - graph_first(hand->graph, from))));
   }
 }
 
@@ -189,6 +186,13 @@ static inline void hand_shuffle(const struct hand *hand, uint64_t *state, uint32
     order[i - 1] = order[j];
     order[j] = moved;
   }
+}
+
+static inline uint32_t hand_row_size(const struct hand *hand, uint32_t object) {
+  uint32_t size = 0;
+  for (uint32_t i = 0; i < hand->reference_count; i++)
+    size += hand->references[i].from == object;
+  return size;
 }
 
 /* A random graph of tables (some weak), functions, upvalues, threads, prototypes, userdata and
@@ -214,8 +218,12 @@ static inline void hand_randomise(struct hand *hand, uint64_t *state, uint32_t o
     switch (hand->objects[from].type) {
     case OBJECT_TABLE:
       switch (hand_random(state, 5)) {
-      case 0: hand_refer(hand, f, REFERENCE_INDEX, NULL, integer, t); break;
-      case 1: hand_refer(hand, f, REFERENCE_METATABLE, NULL, 0, t); break;
+      case 0:
+        hand_refer(hand, f, REFERENCE_INDEX, NULL, integer, t);
+        break;
+      case 1:
+        hand_refer(hand, f, REFERENCE_METATABLE, NULL, 0, t);
+        break;
       case 2: {
         uint32_t key = hand_random(state, objects);
         hand_refer(hand, f, REFERENCE_KEY, NULL, 0, (char)('0' + key));
@@ -230,12 +238,15 @@ static inline void hand_randomise(struct hand *hand, uint64_t *state, uint32_t o
       }
       break;
     case OBJECT_LUA_FUNCTION:
+      /* closures of one prototype have the same names in the same order */
       if (hand_random(state, 3))
-        hand_refer(hand, f, REFERENCE_UPVALUE, name, 0, t);
+        hand_refer(hand, f, REFERENCE_UPVALUE, names[hand_row_size(hand, from) % 4], 0, t);
       else
         hand_refer(hand, f, REFERENCE_PROTOTYPE, NULL, 0, t);
       break;
-    case OBJECT_UPVALUE: hand_refer(hand, f, REFERENCE_UPVALUE_VALUE, NULL, 0, t); break;
+    case OBJECT_UPVALUE:
+      hand_refer(hand, f, REFERENCE_UPVALUE_VALUE, NULL, 0, t);
+      break;
     case OBJECT_THREAD: {
       static const enum reference_kind kinds[] = {REFERENCE_STACK, REFERENCE_MAYBE_STACK,
                                                   REFERENCE_OPEN_UPVALUE, REFERENCE_ENVIRONMENT};
@@ -243,9 +254,14 @@ static inline void hand_randomise(struct hand *hand, uint64_t *state, uint32_t o
       hand_refer(hand, f, kind, kind == REFERENCE_ENVIRONMENT ? NULL : name, 0, t);
       break;
     }
-    case OBJECT_PROTOTYPE: hand_refer(hand, f, REFERENCE_CONSTANT, NULL, 0, t); break;
-    case OBJECT_USERDATA: hand_refer(hand, f, REFERENCE_USER_VALUE, NULL, integer, t); break;
-    default: break;
+    case OBJECT_PROTOTYPE:
+      hand_refer(hand, f, REFERENCE_CONSTANT, NULL, 0, t);
+      break;
+    case OBJECT_USERDATA:
+      hand_refer(hand, f, REFERENCE_USER_VALUE, NULL, integer, t);
+      break;
+    default:
+      break;
     }
   }
   static const enum root_kind kinds[] = {ROOT_GLOBALS, ROOT_LOADED,         ROOT_REGISTRY,
@@ -261,8 +277,7 @@ static inline void hand_restrict(struct hand *hand, uint64_t *state) {
   uint32_t survivors = hand_random(state, 3) ? hand_random(state, 5) : 0;
   for (uint32_t i = 0; i < hand->object_count; i++) {
     bool is_table = hand->objects[i].type == OBJECT_TABLE;
-    if (is_table && hand_random(state, 10) < survivors)
-      bitset_add(&hand->survivors, hand->id[i]);
+    if (is_table && hand_random(state, 10) < survivors) bitset_add(&hand->survivors, hand->id[i]);
     if (!hand_random(state, 20)) bitset_add(&hand->barred, hand->id[i]);
     if (!hand_random(state, 20)) bitset_add(&hand->avoid, hand->id[i]);
   }

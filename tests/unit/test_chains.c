@@ -1,8 +1,10 @@
 /* test_chains.c - best chains: a graph by hand for each preference, random graphs against a model
- * that settles one distance at a time by looking at every reference, and against all simple paths. */
+ * that settles one distance at a time by looking at every reference, and against all simple paths.
+ */
 #include "chain_graph.h"
 
-/* ---- By hand ---------------------------------------------------------------------------------- */
+/* ---- By hand ----------------------------------------------------------------------------------
+ */
 
 static void search(struct hand *hand, struct chains *chains) {
   assert_null(chains_search(hand->graph, &hand->options, NULL, chains));
@@ -46,13 +48,13 @@ static void test_tiers(void **state) {
     enum reference_kind kind;
     uint8_t tier;
   } cases[] = {
-      {OBJECT_TABLE, REFERENCE_FIELD, 0},          {OBJECT_TABLE, REFERENCE_INDEX, 0},
-      {OBJECT_TABLE, REFERENCE_METATABLE, 0},      {OBJECT_C_FUNCTION, REFERENCE_ENVIRONMENT, 0},
-      {OBJECT_USERDATA, REFERENCE_USER_VALUE, 0},  {OBJECT_LUA_FUNCTION, REFERENCE_UPVALUE, 1},
+      {OBJECT_TABLE, REFERENCE_FIELD, 0},           {OBJECT_TABLE, REFERENCE_INDEX, 0},
+      {OBJECT_TABLE, REFERENCE_METATABLE, 0},       {OBJECT_C_FUNCTION, REFERENCE_ENVIRONMENT, 0},
+      {OBJECT_USERDATA, REFERENCE_USER_VALUE, 0},   {OBJECT_LUA_FUNCTION, REFERENCE_UPVALUE, 1},
       {OBJECT_UPVALUE, REFERENCE_UPVALUE_VALUE, 1}, {OBJECT_TABLE, REFERENCE_KEY, 2},
-      {OBJECT_PROTOTYPE, REFERENCE_CONSTANT, 2},   {OBJECT_LUA_FUNCTION, REFERENCE_PROTOTYPE, 2},
-      {OBJECT_PROTOTYPE, REFERENCE_DEBUG, 2},      {OBJECT_THREAD, REFERENCE_STACK, 3},
-      {OBJECT_THREAD, REFERENCE_OPEN_UPVALUE, 3},  {OBJECT_THREAD, REFERENCE_MAYBE_STACK, 4},
+      {OBJECT_PROTOTYPE, REFERENCE_CONSTANT, 2},    {OBJECT_LUA_FUNCTION, REFERENCE_PROTOTYPE, 2},
+      {OBJECT_PROTOTYPE, REFERENCE_DEBUG, 2},       {OBJECT_THREAD, REFERENCE_STACK, 3},
+      {OBJECT_THREAD, REFERENCE_OPEN_UPVALUE, 3},   {OBJECT_THREAD, REFERENCE_MAYBE_STACK, 4},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
@@ -80,8 +82,8 @@ static void test_roots(void **state) {
   static const struct {
     enum root_kind kind;
     uint8_t tier;
-  } cases[] = {{ROOT_GLOBALS, 0},          {ROOT_LOADED, 0},         {ROOT_REGISTRY, 2},
-               {ROOT_BASIC_METATABLE, 2},  {ROOT_PENDING, 2},        {ROOT_RUNNING_THREAD, 4},
+  } cases[] = {{ROOT_GLOBALS, 0},         {ROOT_LOADED, 0},  {ROOT_REGISTRY, 2},
+               {ROOT_BASIC_METATABLE, 2}, {ROOT_PENDING, 2}, {ROOT_RUNNING_THREAD, 4},
                {ROOT_MAIN_THREAD, 4}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
@@ -100,8 +102,8 @@ static void test_roots(void **state) {
     }
 }
 
-/* A coroutine found in a global may be passed in tier 0; its stack costs tier 3, that of the running
- * thread tier 4. */
+/* A coroutine found in a global may be passed in tier 0; its stack costs tier 3, that of the
+ * running thread tier 4. */
 static void test_stacks(void **state) {
   (void)state;
   struct hand hand;
@@ -189,7 +191,7 @@ static void expect_ephemeron(const char *keys, const char *letters, uint8_t tier
 
 static void test_ephemerons(void **state) {
   (void)state;
-  expect_ephemeron("", "", 0);
+  expect_ephemeron("G", "", 0);
   expect_ephemeron("Gk", "Gex", 0);
   expect_ephemeron("Gak", "Gex", 0);
   expect_ephemeron("Gabk", "Gex", 0);
@@ -212,6 +214,28 @@ static void test_ephemeron_distance(void **state) {
   hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'x');
   hand_build(&hand, NULL);
   expect_chain(&hand, 'x', "Gabx", 0);
+  hand_free(&hand);
+}
+
+/* Two entries wait for one key, one of them in a table that is found later. */
+static void test_ephemerons_with_one_key(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abkxy");
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_add(&hand, 'd', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_field(&hand, 'G', "e", 'e');
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'a', "d", 'd');
+  hand_field(&hand, 'a', "b", 'b');
+  hand_field(&hand, 'b', "k", 'k');
+  for (const char *table = "ed"; *table; table++) {
+    hand_refer(&hand, *table, REFERENCE_KEY, NULL, 0, 'k');
+    hand_refer(&hand, *table, REFERENCE_KEYED, NULL, 0, *table == 'e' ? 'x' : 'y');
+  }
+  hand_build(&hand, NULL);
+  expect_chain(&hand, 'x', "Gex", 0);
+  expect_chain(&hand, 'y', "Gady", 0);
   hand_free(&hand);
 }
 
@@ -257,10 +281,10 @@ static void test_barred_and_masked(void **state) {
   (void)state;
   struct hand hand;
   hand_tables(&hand, "abcx");
-  for (const char *via = "abc"; *via; via++) {
-    char name[2] = {*via, 0};
-    hand_field(&hand, 'G', name, *via);
-    hand_field(&hand, *via, name, 'x');
+  static const char *const names[] = {"a", "b", "c"};
+  for (size_t i = 0; i < 3; i++) {
+    hand_field(&hand, 'G', names[i], names[i][0]);
+    hand_field(&hand, names[i][0], names[i], 'x');
   }
   hand_build(&hand, NULL);
   expect_chain(&hand, 'x', "Gax", 0);
@@ -470,13 +494,124 @@ static void test_shared_metatable(void **state) {
     assert_int_equal(best[i].count, 4);
     for (size_t j = 0; j < i; j++)
       assert_int_not_equal(best[i].items[2].object, best[j].items[2].object);
-    vector_free(&best[i]);
   }
+  for (size_t i = 0; i < found; i++)
+    vector_free(&best[i]);
   assert_true(capped); /* 300,000 holders, of which 2^18 are looked at */
   graph_builder_free_graph(graph);
 }
 
-/* ---- The model -------------------------------------------------------------------------------- */
+/* ---- The k best, by hand ----------------------------------------------------------------------
+ */
+
+/* All chains to x, up to `k`, separated by blanks. */
+static void expect_best(struct hand *hand, size_t k, const char *expected) {
+  struct chain best[8];
+  size_t count;
+  char text[256] = "";
+  assert_null(
+      chains_best(hand->graph, &hand->options, hand_id(hand, 'x'), k, NULL, best, &count, NULL));
+  for (size_t i = 0; i < count; i++) {
+    if (i) strcat(text, " ");
+    strcat(text, hand_letters(hand, &best[i]));
+    vector_free(&best[i]);
+  }
+  assert_string_equal(text, expected);
+}
+
+/* By tier, then length; survivors last; not over registry[2] to _G. */
+static void test_best_order(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "abcsRx");
+  hand_add(&hand, 'f', OBJECT_C_FUNCTION, 0);
+  hand_add(&hand, 't', OBJECT_THREAD, 0);
+  hand_root(&hand, ROOT_REGISTRY, 'R');
+  hand_root(&hand, ROOT_MAIN_THREAD, 't');
+  hand_refer(&hand, 'R', REFERENCE_INDEX, NULL, 2, 'G');
+  hand_refer(&hand, 'R', REFERENCE_INDEX, NULL, 1, 't');
+  hand_field(&hand, 'R', "x", 'x');
+  hand_field(&hand, 'G', "s", 's');
+  hand_field(&hand, 's', "x", 'x');
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'a', "b", 'b');
+  hand_field(&hand, 'b', "x", 'x');
+  hand_field(&hand, 'b', "a", 'a'); /* no way around */
+  hand_field(&hand, 'x', "c", 'c');
+  hand_field(&hand, 'c', "x", 'x');
+  hand_field(&hand, 'G', "f", 'f');
+  hand_refer(&hand, 'f', REFERENCE_UPVALUE, NULL, 1, 'x');
+  hand_refer(&hand, 't', REFERENCE_STACK, "x", 0, 'x');
+  hand_build(&hand, NULL);
+  expect_best(&hand, 8, "Gsx Gabx Gfx Rx tx");
+  expect_best(&hand, 3, "Gsx Gabx Gfx");
+  expect_best(&hand, 1, "Gsx");
+  hand_mark(&hand, &hand.survivors, "sx");
+  expect_best(&hand, 8, "Gabx Gfx Rx tx Gsx");
+  hand_mark(&hand, &hand.barred, "ab");
+  expect_best(&hand, 8, "Gfx Rx tx Gsx");
+  hand_mark(&hand, &hand.barred, "x");
+  expect_best(&hand, 8, "");
+  hand_free(&hand);
+}
+
+/* An entry needs the tier of its key, and a key that does not live by what the entry holds. */
+static void test_best_with_ephemerons(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "akox");
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_add(&hand, 'f', OBJECT_C_FUNCTION, 0);
+  hand_field(&hand, 'G', "e", 'e');
+  hand_field(&hand, 'G', "f", 'f');
+  hand_field(&hand, 'G', "a", 'a');
+  hand_field(&hand, 'a', "o", 'o');
+  hand_field(&hand, 'o', "x", 'x');
+  hand_refer(&hand, 'f', REFERENCE_UPVALUE, NULL, 1, 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'x');
+  hand_build(&hand, NULL);
+  expect_best(&hand, 8, "Gaox Gex"); /* Gex is shorter, but of tier 1 */
+  hand_mark(&hand, &hand.barred, "o");
+  expect_best(&hand, 8, "Gex");
+  hand_mark(&hand, &hand.survivors, "k");
+  expect_best(&hand, 8, "Gex");
+  hand_free(&hand);
+
+  hand_tables(&hand, "kx");
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_field(&hand, 'G', "e", 'e');
+  hand_field(&hand, 'G', "x", 'x');
+  hand_field(&hand, 'x', "k", 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'x');
+  hand_build(&hand, NULL);
+  expect_best(&hand, 8, "Gx"); /* without G.x the key goes, and x with it */
+  hand_free(&hand);
+}
+
+/* The key of an entry is a survivor: over the entry comes last. */
+static void test_best_with_survivors_as_keys(void **state) {
+  (void)state;
+  struct hand hand;
+  hand_tables(&hand, "kx");
+  hand_add(&hand, 'e', OBJECT_TABLE, OBJECT_WEAK_KEYS);
+  hand_add(&hand, 't', OBJECT_THREAD, 0);
+  hand_root(&hand, ROOT_MAIN_THREAD, 't');
+  hand_field(&hand, 'G', "e", 'e');
+  hand_field(&hand, 'G', "k", 'k');
+  hand_refer(&hand, 't', REFERENCE_STACK, "x", 0, 'x');
+  hand_refer(&hand, 'e', REFERENCE_KEY, NULL, 0, 'k');
+  hand_refer(&hand, 'e', REFERENCE_KEYED, NULL, 0, 'x');
+  hand_build(&hand, NULL);
+  expect_best(&hand, 8, "Gex tx");
+  hand_mark(&hand, &hand.survivors, "k");
+  expect_best(&hand, 8, "tx Gex");
+  hand_free(&hand);
+}
+
+/* ---- The model --------------------------------------------------------------------------------
+ */
 
 /* The same preferences, written down again: by number of the hand-written object. */
 struct model {
@@ -498,16 +633,16 @@ static bool may_enter(const struct hand *hand, uint32_t number) {
 }
 
 static int root_tier(enum root_kind kind) {
-  return kind == ROOT_GLOBALS || kind == ROOT_LOADED                   ? 0
+  return kind == ROOT_GLOBALS || kind == ROOT_LOADED               ? 0
          : kind == ROOT_MAIN_THREAD || kind == ROOT_RUNNING_THREAD ? 4
-                                                                       : 2;
+                                                                   : 2;
 }
 
 static int root_preference(const struct hand *hand, uint32_t root) {
-  static const int order[] = {[ROOT_GLOBALS] = 0,         [ROOT_LOADED] = 1,
-                              [ROOT_REGISTRY] = 2,        [ROOT_BASIC_METATABLE] = 3,
-                              [ROOT_PENDING] = 4,         [ROOT_RUNNING_THREAD] = 5,
-                              [ROOT_MAIN_THREAD] = 6};
+  static const int order[] = {
+      [ROOT_GLOBALS] = 0,         [ROOT_LOADED] = 1,  [ROOT_REGISTRY] = 2,
+      [ROOT_BASIC_METATABLE] = 3, [ROOT_PENDING] = 4, [ROOT_RUNNING_THREAD] = 5,
+      [ROOT_MAIN_THREAD] = 6};
   return order[hand->roots[root].kind] * HAND_ROOTS + (int)root;
 }
 
@@ -518,14 +653,19 @@ static int kind_tier(const struct hand *hand, const struct hand_reference *refer
     is_active |= hand->roots[i].object == reference->from && root_tier(hand->roots[i].kind) == 4;
   switch (reference->kind) {
   case REFERENCE_UPVALUE:
-  case REFERENCE_UPVALUE_VALUE: return 1;
+  case REFERENCE_UPVALUE_VALUE:
+    return 1;
   case REFERENCE_KEY:
   case REFERENCE_CONSTANT:
-  case REFERENCE_PROTOTYPE: return 2;
+  case REFERENCE_PROTOTYPE:
+    return 2;
   case REFERENCE_STACK:
-  case REFERENCE_OPEN_UPVALUE: return is_active ? 4 : 3;
-  case REFERENCE_MAYBE_STACK: return 4;
-  default: return 0;
+  case REFERENCE_OPEN_UPVALUE:
+    return is_active ? 4 : 3;
+  case REFERENCE_MAYBE_STACK:
+    return 4;
+  default:
+    return 0;
   }
 }
 
@@ -682,7 +822,8 @@ static void test_against_model(void **state) {
   }
 }
 
-/* ---- All simple paths ------------------------------------------------------------------------- */
+/* ---- All simple paths -------------------------------------------------------------------------
+ */
 
 struct path {
   uint32_t references[HAND_OBJECTS]; /* last first */
@@ -781,7 +922,7 @@ static int compare_paths(const void *a, const void *b) {
     const struct hand_reference *r = &sorted_hand->references[x->references[i]];
     const struct hand_reference *s = &sorted_hand->references[y->references[i]];
     object_id p = sorted_hand->id[r->from], q = sorted_hand->id[s->from];
-    if (p != q) return p < q ? -1 : 1; /* addresses grow with ids */
+    if (p != q) return p > q ? -1 : 1; /* see falling_address */
     if (r != s) return r < s ? -1 : 1;
   }
   return 0;
@@ -828,12 +969,17 @@ static void compare_with_paths(struct paths *paths, uint32_t end, size_t k, unsi
     vector_free(&best[i]);
 }
 
+static uint64_t falling_address(void *context, object_id object) {
+  (void)context;
+  return UINT64_MAX - object;
+}
+
 static struct paths all;
 
 static void test_best_against_all_paths(void **state) {
   (void)state;
   size_t compared = 0;
-  for (unsigned seed = 1; seed <= 3000; seed++) {
+  for (unsigned seed = 1; seed <= 6000; seed++) {
     uint64_t random = seed * UINT64_C(0x9e3779b97f4a7c15);
     struct hand hand;
     uint32_t objects = 2 + hand_random(&random, 6), order[HAND_OBJECTS];
@@ -841,7 +987,9 @@ static void test_best_against_all_paths(void **state) {
     hand_shuffle(&hand, &random, order);
     hand_build(&hand, order);
     hand_restrict(&hand, &random);
-    all.hand = sorted_hand = &hand;
+    hand.graph->labels.address = falling_address;
+    all.hand = &hand;
+    sorted_hand = &hand;
     search(&hand, &all.chains);
     uint32_t end = hand_random(&random, objects);
     struct path path = {0};
@@ -857,7 +1005,8 @@ static void test_best_against_all_paths(void **state) {
   assert_true(compared > 500);
 }
 
-/* ---- Ids do not matter ------------------------------------------------------------------------ */
+/* ---- Ids do not matter ------------------------------------------------------------------------
+ */
 
 static void spell_all(struct hand *hand, struct text *text) {
   struct chains chains;
@@ -905,6 +1054,7 @@ int main(void) {
       cmocka_unit_test(test_weak),
       cmocka_unit_test(test_ephemerons),
       cmocka_unit_test(test_ephemeron_distance),
+      cmocka_unit_test(test_ephemerons_with_one_key),
       cmocka_unit_test(test_string_key_counts_as_settled),
       cmocka_unit_test(test_survivors_come_last),
       cmocka_unit_test(test_barred_and_masked),
@@ -914,6 +1064,9 @@ int main(void) {
       cmocka_unit_test(test_parallel_references),
       cmocka_unit_test(test_long_list),
       cmocka_unit_test(test_shared_metatable),
+      cmocka_unit_test(test_best_order),
+      cmocka_unit_test(test_best_with_ephemerons),
+      cmocka_unit_test(test_best_with_survivors_as_keys),
       cmocka_unit_test(test_against_model),
       cmocka_unit_test(test_best_against_all_paths),
       cmocka_unit_test(test_order_of_ids_does_not_matter),

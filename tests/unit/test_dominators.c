@@ -1,12 +1,10 @@
-/* test_dominators.c - the dominator tree: hand-written graphs, random heaps against the iterative
- * fixpoint of the definition and against reachability without each object, larger random graphs
- * against the algorithm of Cooper, Harvey and Kennedy, and shapes that break recursion or turn
- * climbing quadratic. */
+/* test_dominators.c - the dominator tree: hand-written graphs, larger random graphs against the
+ * algorithm of Cooper, Harvey and Kennedy, and shapes that break recursion or turn climbing
+ * quadratic. Small random heaps with weak tables and masks: test_dominators_random.c. */
 #include "random_heap.h"
 
 #include <stdlib.h>
 
-#include "analysis/collect.h"
 #include "analysis/dominators.h"
 
 static struct graph_builder *begin(uint32_t tables) {
@@ -212,219 +210,6 @@ static void test_deep_list_with_shared_tail(void **state) {
   graph_builder_free_graph(graph);
 }
 
-/* ---- Random heaps -----------------------------------------------------------------------------
- */
-
-struct model {
-  bool edge[HEAP_OBJECTS][HEAP_OBJECTS];
-  bool takes_part[HEAP_OBJECTS], reached[HEAP_OBJECTS], is_root[HEAP_OBJECTS];
-  bool dominates[HEAP_OBJECTS][HEAP_OBJECTS]; /* [outer][inner] */
-};
-
-static void add_entry_edges(const struct random_heap *heap, struct model *model,
-                            const struct heap_entry *entry, const bool *left) {
-  bool weak_keys = heap_weak_keys(heap, entry->table);
-  bool weak_values = heap_weak_values(heap, entry->table), both = weak_keys && weak_values;
-  bool object_key = entry->key != NONE && !heap_is_string(heap, entry->key);
-  if (entry->key != NONE && heap_may_follow(heap, REFERENCE_KEY, entry->key_id)) {
-    bool holds = !weak_keys || !object_key;
-    if (both && entry->value != NONE && !heap_is_string(heap, entry->value) && !left[entry->value])
-      holds = false;
-    if (holds) model->edge[entry->table][entry->key] = true;
-  }
-  if (entry->value == NONE || !heap_may_follow(heap, entry->value_kind, entry->value_id)) return;
-  if (weak_keys && !weak_values && object_key) {
-    if (left[entry->table]) model->edge[entry->key][entry->value] = true;
-  } else if (!weak_values || heap_is_string(heap, entry->value)) {
-    model->edge[entry->table][entry->value] = true;
-  }
-}
-
-static void reach(const struct random_heap *heap, const struct model *model, object_id without,
-                  bool *reached) {
-  memset(reached, 0, HEAP_OBJECTS * sizeof *reached);
-  for (object_id i = 0; i < heap->count; i++)
-    reached[i] = model->is_root[i] && model->takes_part[i] && i != without;
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (object_id from = 0; from < heap->count; from++) {
-      for (object_id to = 0; reached[from] && to < heap->count; to++) {
-        if (reached[to] || !model->edge[from][to] || !model->takes_part[to] || to == without)
-          continue;
-        reached[to] = changed = true;
-      }
-    }
-  }
-}
-
-/* `left` says which tables and values are there to stay. */
-static void model_fill(const struct random_heap *heap, struct model *model, const bool *left) {
-  for (size_t i = 0; i < heap->reference_count; i++) {
-    const struct heap_reference *reference = &heap->references[i];
-    if (heap_may_follow(heap, reference->kind, reference->id)) /* strong in any table */
-      model->edge[reference->from][reference->to] = true;
-  }
-  for (size_t i = 0; i < heap->entry_count; i++)
-    add_entry_edges(heap, model, &heap->entries[i], left);
-  for (size_t i = 0; i < heap->root_count; i++)
-    if (heap_is_root(heap->roots[i].kind)) model->is_root[heap->roots[i].object] = true;
-  for (object_id i = 0; i < heap->count; i++)
-    if (heap->flags[i] & OBJECT_FIXED) model->is_root[i] = true;
-  reach(heap, model, NONE, model->reached);
-  for (object_id outer = 0; outer < heap->count; outer++) {
-    bool still[HEAP_OBJECTS];
-    reach(heap, model, outer, still);
-    for (object_id inner = 0; inner < heap->count; inner++)
-      model->dominates[outer][inner] = model->reached[inner] && !still[inner];
-  }
-}
-
-/* dom(v) = {v} + the intersection of dom(p) over predecessors p, from above to the fixpoint. */
-static void check_fixpoint(const struct random_heap *heap, const struct model *model) {
-  uint64_t dom[HEAP_OBJECTS];
-  for (object_id i = 0; i < heap->count; i++)
-    dom[i] = model->reached[i] ? UINT64_MAX : 0;
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (object_id v = 0; v < heap->count; v++) {
-      if (!model->reached[v]) continue;
-      uint64_t meet = model->is_root[v] ? 0 : UINT64_MAX;
-      for (object_id p = 0; p < heap->count; p++)
-        if (model->reached[p] && model->edge[p][v]) meet &= dom[p];
-      meet |= UINT64_C(1) << v;
-      changed |= meet != dom[v];
-      dom[v] = meet;
-    }
-  }
-  for (object_id v = 0; v < heap->count; v++)
-    for (object_id u = 0; model->reached[v] && u < heap->count; u++)
-      assert_int_equal(dom[v] >> u & 1, model->dominates[u][v]);
-}
-
-static size_t count_dominators(const struct random_heap *heap, const struct model *model,
-                               object_id of) {
-  size_t count = 0;
-  for (object_id i = 0; i < heap->count; i++)
-    count += model->dominates[i][of];
-  return count;
-}
-
-/* The deepest object other than `except` that dominates all of the set. */
-static object_id model_common(const struct random_heap *heap, const struct model *model,
-                              const object_id *objects, size_t count, object_id except) {
-  object_id best = NONE;
-  size_t best_depth = 0;
-  for (object_id i = 0; i < heap->count; i++) {
-    bool all = count > 0 && i != except;
-    for (size_t j = 0; j < count; j++)
-      all = all && model->dominates[i][objects[j]];
-    size_t depth = all ? count_dominators(heap, model, i) : 0;
-    if (depth > best_depth) {
-      best_depth = depth;
-      best = i;
-    }
-  }
-  return best;
-}
-
-static void compare_objects(const struct random_heap *heap, const struct model *model,
-                            const struct dominators *dominators) {
-  for (object_id v = 0; v < heap->count; v++) {
-    uint64_t retained = 0;
-    for (object_id w = 0; w < heap->count; w++) {
-      if (model->dominates[v][w]) retained += heap->bytes[w];
-      assert_int_equal(dominators_dominates(dominators, v, w), model->dominates[v][w]);
-    }
-    assert_int_equal(dominators->retained[v], retained);
-    assert_int_equal(dominators->enter[v] != 0, model->reached[v]);
-    assert_int_equal(dominators->parent[v], model_common(heap, model, &v, 1, v));
-  }
-}
-
-static void compare_sets(struct random_heap *heap, const struct model *model,
-                         const struct dominators *dominators) {
-  for (int round = 0; round < 3; round++) {
-    object_id set[4];
-    size_t count = heap_random(heap, 5);
-    for (size_t i = 0; i < count; i++)
-      set[i] = heap_any(heap);
-    uint64_t retained = 0;
-    for (object_id w = 0; w < heap->count; w++) {
-      bool covered = false;
-      for (size_t i = 0; i < count; i++)
-        covered |= model->dominates[set[i]][w];
-      if (covered) retained += heap->bytes[w];
-    }
-    assert_int_equal(dominators_retained_by_set(dominators, set, count), retained);
-    assert_int_equal(dominators_common(dominators, set, count),
-                     model_common(heap, model, set, count, NONE));
-  }
-}
-
-/* With the live set of a collection, without a mask. */
-static void check_live(struct random_heap *heap) {
-  struct model model;
-  memset(&model, 0, sizeof model);
-  struct collection collection;
-  struct dominators dominators;
-  assert_null(collect(heap->graph, NULL, NULL, &collection));
-  assert_null(dominators_compute(heap->graph, &collection.live, NULL, NULL, &dominators));
-  for (object_id i = 0; i < heap->count; i++)
-    model.takes_part[i] = bitset_has(&collection.live, i);
-  const struct graph_mask *mask = heap->mask;
-  heap->mask = NULL;
-  model_fill(heap, &model, model.takes_part);
-  check_fixpoint(heap, &model);
-  compare_objects(heap, &model, &dominators);
-  compare_sets(heap, &model, &dominators);
-  heap->mask = mask;
-  dominators_free(&dominators);
-  collection_free(&collection);
-}
-
-/* Everything reachable under the mask, and half of the time within a random limit, which to the
- * model is one more thing to avoid. */
-static void check_masked(struct random_heap *heap) {
-  static const struct graph_mask no_restriction = {.kinds = ALL_KINDS};
-  struct random_heap within = *heap;
-  struct graph_mask mask = heap->mask ? *heap->mask : no_restriction;
-  struct bitset live, avoid;
-  assert_true(bitset_init(&live, heap->count) && bitset_init(&avoid, heap->count));
-  mask.avoid = &avoid;
-  within.mask = &mask;
-  bool limited = heap_chance(heap, 50), left[HEAP_OBJECTS] = {0};
-  struct model model;
-  memset(&model, 0, sizeof model);
-  for (object_id i = 0; i < heap->count; i++) {
-    bool in = !limited || heap_chance(heap, 85);
-    model.takes_part[i] = in && !heap_avoids(heap, i);
-    if (in) bitset_add(&live, i);
-    if (!model.takes_part[i]) bitset_add(&avoid, i);
-  }
-  heap_mark_roots(&within, left, true);
-  heap_close(&within, left);
-  model_fill(&within, &model, left);
-  struct dominators dominators;
-  const struct graph_mask *given = limited && !heap->mask ? &no_restriction : heap->mask;
-  assert_null(dominators_compute(heap->graph, limited ? &live : NULL, given, NULL, &dominators));
-  compare_objects(&within, &model, &dominators);
-  compare_sets(heap, &model, &dominators);
-  dominators_free(&dominators);
-  bitset_free(&avoid);
-  bitset_free(&live);
-}
-
-static void test_random_heaps(void **state) {
-  (void)state;
-  for (uint64_t seed = 1; seed <= 3000; seed++) {
-    struct random_heap heap;
-    heap_create(&heap, seed);
-    check_live(&heap);
-    check_masked(&heap);
-    heap_free(&heap);
-  }
-}
-
 /* ---- Larger graphs ----------------------------------------------------------------------------
  */
 
@@ -570,8 +355,7 @@ int main(void) {
       cmocka_unit_test(test_nested_root),       cmocka_unit_test(test_weak_tables),
       cmocka_unit_test(test_key_of_two_tables), cmocka_unit_test(test_big_objects),
       cmocka_unit_test(test_deep_list),         cmocka_unit_test(test_deep_list_with_shared_tail),
-      cmocka_unit_test(test_random_heaps),      cmocka_unit_test(test_larger_graphs),
-      cmocka_unit_test(test_interrupted),
+      cmocka_unit_test(test_larger_graphs),     cmocka_unit_test(test_interrupted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

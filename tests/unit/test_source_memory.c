@@ -172,7 +172,7 @@ static void test_absurd(void **state) {
   source_close(source);
 }
 
-/* ---- PN_XNUM ---- */
+/* ---- PN_XNUM --------------------------------------------------------------------------------- */
 
 enum { MANY = 0x10010 };
 
@@ -212,7 +212,7 @@ static void test_many_headers(void **state) {
   }
 }
 
-/* ---- Files that are no cores ---- */
+/* ---- Files that are no cores ----------------------------------------------------------------- */
 
 static void check_error(struct inspect_error *error, enum inspect_error_code code,
                         const char *message, const char *hint) {
@@ -325,7 +325,7 @@ static void test_cut_table(void **state) {
   source_close(source);
 }
 
-/* ---- Random damage ---- */
+/* ---- Random damage --------------------------------------------------------------------------- */
 
 static void check_invariants(const struct source *source) {
   uint64_t last = 0, missing = 0;
