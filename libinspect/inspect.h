@@ -4,13 +4,15 @@
  * rebuilds the object graph and answers questions about it. It runs no code in the target, writes
  * nothing to it, and never prints, exits or aborts: it lives inside the user's debugger.
  *
- *   1. Errors               every fallible function returns a struct inspect_error *, NULL = success
+ *   1. Errors               every fallible function returns a struct inspect_error *, NULL =
+ * success
  *   2. Input and output     how results, diagnostics and progress reach the caller
  *   3. Running a command    parse -> open -> run: all that gdb, lldb and the shell need
  *   4. The command table    names, synopses, help and options, for help and completion
  *
  * Threads: a session is used by one thread at a time; callbacks run on the calling thread only.
- * What this library does not do: format anything outside a command's document, keep global state. */
+ * What this library does not do: format anything outside a command's document, keep global state.
+ */
 #ifndef INSPECT_H
 #define INSPECT_H
 
@@ -24,7 +26,8 @@ extern "C" {
 
 #define INSPECT_API __attribute__((visibility("default")))
 
-/* Raised whenever a structure or a function below changes in a way that old callers cannot stand. */
+/* Raised whenever a structure or a function below changes in a way that old callers cannot stand.
+ */
 #define INSPECT_ABI 1
 
 /* The INSPECT_ABI the library was built with. A caller compares it with its own before all else. */
@@ -33,7 +36,7 @@ INSPECT_API uint32_t inspect_abi(void);
 /* "lua-inspect 0.1.0" without the name, static. */
 INSPECT_API const char *inspect_version(void);
 
-/* ---- 1. Errors -------------------------------------------------------------------------------- */
+/* ---- 1. Errors ------------------------------------------------------------------------------- */
 
 enum inspect_error_code {
   INSPECT_ERROR_NO_MEMORY = 1, /* the host ran out of memory                                   */
@@ -60,7 +63,7 @@ INSPECT_API const char *inspect_error_name(enum inspect_error_code code);
 /* Frees an error. NULL is allowed. */
 INSPECT_API void inspect_error_free(struct inspect_error *error);
 
-/* ---- 2. Input and output ---------------------------------------------------------------------- */
+/* ---- 2. Input and output --------------------------------------------------------------------- */
 
 /* Where a command's results go and how it asks whether to go on. Callbacks may be NULL. */
 struct inspect_io {
@@ -78,7 +81,7 @@ struct inspect_io {
   bool terminal;
 };
 
-/* ---- 3. Running a command --------------------------------------------------------------------- */
+/* ---- 3. Running a command -------------------------------------------------------------------- */
 
 struct inspect_invocation; /* a parsed command line              */
 struct inspect_session;    /* an opened target and what is known of it */
@@ -108,7 +111,8 @@ INSPECT_API struct inspect_error *inspect_invocation_parse_line(const char *comm
 INSPECT_API const struct inspect_target *
 inspect_invocation_target(const struct inspect_invocation *invocation);
 
-/* Whether progress was switched off, and whether JSON was asked for (errors then go out as JSON). */
+/* Whether progress was switched off, and whether JSON was asked for (errors then go out as JSON).
+ */
 INSPECT_API bool inspect_invocation_quiet(const struct inspect_invocation *invocation);
 
 INSPECT_API void inspect_invocation_free(struct inspect_invocation *invocation);
@@ -132,7 +136,7 @@ INSPECT_API int inspect_invocation_run(struct inspect_invocation *invocation,
 INSPECT_API int inspect_report_error(const struct inspect_invocation *invocation,
                                      struct inspect_error *error, const struct inspect_io *io);
 
-/* ---- 4. The command table --------------------------------------------------------------------- */
+/* ---- 4. The command table -------------------------------------------------------------------- */
 
 struct inspect_command_option {
   const char *name;     /* "min-age", without dashes            */

@@ -17,17 +17,17 @@
 #define NO_GRANULE UINT32_MAX
 
 struct address_range {
-  uint64_t start, end;   /* target addresses                          */
-  const uint8_t *bytes;  /* the same memory in the host               */
-  uint32_t first;        /* number of the first granule               */
+  uint64_t start, end;  /* target addresses                          */
+  const uint8_t *bytes; /* the same memory in the host               */
+  uint32_t first;       /* number of the first granule               */
 };
 
 struct address_map {
-  unsigned shift; /* log2 of the granule */
+  unsigned shift;               /* log2 of the granule */
   struct address_range *ranges; /* sorted */
   size_t range_count;
-  uint64_t *marks;  /* one bit per granule        */
-  uint32_t *ranks;  /* marks before each 512 bits; after seal */
+  uint64_t *marks; /* one bit per granule        */
+  uint32_t *ranks; /* marks before each 512 bits; after seal */
   uint64_t granule_count;
   uint64_t marked;
 };
@@ -46,8 +46,10 @@ static inline const struct address_range *address_map_find(const struct address_
   size_t low = 0, high = map->range_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (map->ranges[middle].end <= address) low = middle + 1;
-    else high = middle;
+    if (map->ranges[middle].end <= address)
+      low = middle + 1;
+    else
+      high = middle;
   }
   if (low == map->range_count || address < map->ranges[low].start) return NULL;
   *hint = low;
@@ -95,8 +97,8 @@ static inline uint32_t address_map_rank(const struct address_map *map, uint32_t 
   uint32_t word = granule >> 6, rank = map->ranks[granule >> 9];
   for (uint32_t i = word & ~UINT32_C(7); i < word; i++)
     rank += (uint32_t)__builtin_popcountll(map->marks[i]);
-  return rank + (uint32_t)__builtin_popcountll(map->marks[word] &
-                                               ((UINT64_C(1) << (granule & 63)) - 1));
+  return rank +
+         (uint32_t)__builtin_popcountll(map->marks[word] & ((UINT64_C(1) << (granule & 63)) - 1));
 }
 
 #endif

@@ -10,7 +10,7 @@ enum { ALIGNMENT = 16, FIRST_BLOCK = 4096, LARGEST_BLOCK = 1 << 20 };
 
 struct arena_block {
   struct arena_block *older;
-  size_t size;                                  /* bytes in `memory` */
+  size_t size; /* bytes in `memory` */
   _Alignas(ALIGNMENT) unsigned char memory[];
 };
 

@@ -66,14 +66,22 @@ void inspect_error_free(struct inspect_error *error) {
 
 const char *inspect_error_name(enum inspect_error_code code) {
   switch (code) {
-  case INSPECT_ERROR_NO_MEMORY: return "no-memory";
-  case INSPECT_ERROR_SYSTEM: return "system";
-  case INSPECT_ERROR_TARGET: return "target";
-  case INSPECT_ERROR_NOT_FOUND: return "not-found";
-  case INSPECT_ERROR_USAGE: return "usage";
-  case INSPECT_ERROR_UNREADABLE: return "unreadable";
-  case INSPECT_ERROR_UNSUPPORTED: return "unsupported";
-  case INSPECT_ERROR_INTERRUPTED: return "interrupted";
+  case INSPECT_ERROR_NO_MEMORY:
+    return "no-memory";
+  case INSPECT_ERROR_SYSTEM:
+    return "system";
+  case INSPECT_ERROR_TARGET:
+    return "target";
+  case INSPECT_ERROR_NOT_FOUND:
+    return "not-found";
+  case INSPECT_ERROR_USAGE:
+    return "usage";
+  case INSPECT_ERROR_UNREADABLE:
+    return "unreadable";
+  case INSPECT_ERROR_UNSUPPORTED:
+    return "unsupported";
+  case INSPECT_ERROR_INTERRUPTED:
+    return "interrupted";
   }
   return "unknown";
 }

@@ -1,4 +1,5 @@
-/* error.h - error objects. Every fallible function returns a struct inspect_error *, NULL = success.
+/* error.h - error objects. Every fallible function returns a struct inspect_error *, NULL =
+ * success.
  *
  * Two errors are static and need no memory: error_no_memory() and error_interrupted(). The text in
  * an error is ours: bytes of the target are put in only after text_escape (base/text.h). */
@@ -10,7 +11,8 @@
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 #define MUST_CHECK               __attribute__((warn_unused_result))
 
-/* An error with a message and, unless NULL, a hint (a constant string that says what to do next). */
+/* An error with a message and, unless NULL, a hint (a constant string that says what to do next).
+ */
 struct inspect_error *error_create(enum inspect_error_code code, const char *hint,
                                    const char *format, ...) PRINTF_LIKE(3, 4);
 

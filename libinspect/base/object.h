@@ -1,4 +1,5 @@
-/* object.h - the kinds of objects and references: the vocabulary that readers and analyses share. */
+/* object.h - the kinds of objects and references: the vocabulary that readers and analyses share.
+ */
 #ifndef BASE_OBJECT_H
 #define BASE_OBJECT_H
 
@@ -28,22 +29,22 @@ enum object_flag {
 };
 
 enum reference_kind {
-  REFERENCE_ROOT,          /* not in rows: the start of a chain                          */
-  REFERENCE_FIELD,         /* table entry with a string key -> value                     */
-  REFERENCE_INDEX,         /* table entry with a number, boolean or pointer key -> value */
-  REFERENCE_KEYED,         /* table entry with an object as key -> value                 */
-  REFERENCE_KEY,           /* table -> key object (strings too)                          */
+  REFERENCE_ROOT,  /* not in rows: the start of a chain                          */
+  REFERENCE_FIELD, /* table entry with a string key -> value                     */
+  REFERENCE_INDEX, /* table entry with a number, boolean or pointer key -> value */
+  REFERENCE_KEYED, /* table entry with an object as key -> value                 */
+  REFERENCE_KEY,   /* table -> key object (strings too)                          */
   REFERENCE_METATABLE,
   REFERENCE_UPVALUE,       /* Lua function -> upvalue object; C function -> value        */
   REFERENCE_UPVALUE_VALUE, /* upvalue object -> its value                                */
   REFERENCE_ENVIRONMENT,
-  REFERENCE_STACK,         /* thread -> value in a stack slot (label: local, argument, slot)  */
-  REFERENCE_MAYBE_STACK,   /* the same above the top of a running Lua function: may be stale  */
-  REFERENCE_OPEN_UPVALUE,  /* thread -> its open upvalues                                */
+  REFERENCE_STACK,        /* thread -> value in a stack slot (label: local, argument, slot)  */
+  REFERENCE_MAYBE_STACK,  /* the same above the top of a running Lua function: may be stale  */
+  REFERENCE_OPEN_UPVALUE, /* thread -> its open upvalues                                */
   REFERENCE_USER_VALUE,
-  REFERENCE_CONSTANT,      /* prototype -> constant                                      */
-  REFERENCE_PROTOTYPE,     /* function or prototype -> prototype                         */
-  REFERENCE_DEBUG,         /* prototype -> source, variable and upvalue names            */
+  REFERENCE_CONSTANT,  /* prototype -> constant                                      */
+  REFERENCE_PROTOTYPE, /* function or prototype -> prototype                         */
+  REFERENCE_DEBUG,     /* prototype -> source, variable and upvalue names            */
   REFERENCE_KIND_COUNT
 };
 

@@ -1,9 +1,9 @@
 /* text.h - bytes of a target made safe to show.
  *
  * Everything read from a target may hold terminal escapes, control characters, bidirectional marks
- * or invalid UTF-8. text_escape turns it into valid UTF-8 without any of these: \n \t \r \\ (and the
- * quote) as in Lua, other controls, C1 codes, line separators and bidirectional marks as \u{XXXX},
- * bytes that are no UTF-8 as \xNN. */
+ * or invalid UTF-8. text_escape turns it into valid UTF-8 without any of these: \n \t \r \\ (and
+ * the quote) as in Lua, other controls, C1 codes, line separators and bidirectional marks as
+ * \u{XXXX}, bytes that are no UTF-8 as \xNN. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 

@@ -3,7 +3,7 @@
 
 #include "lua/stack.h"
 
-/* ---- One step ---------------------------------------------------------------------------------- */
+/* ---- One step -------------------------------------------------------------------------------- */
 
 /* Whether the step to `position` is folded into the one before or after it: the upvalue object
  * between a function and a value. */
@@ -52,17 +52,24 @@ bool chain_to_path(struct inspect_session *session, const struct chain *chain,
   return true;
 }
 
-/* ---- Data -------------------------------------------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------------------------------ */
 
 static const char *root_kind_label(enum root_kind kind) {
   switch (kind) {
-  case ROOT_MAIN_THREAD: return "main thread";
-  case ROOT_RUNNING_THREAD: return "running thread";
-  case ROOT_REGISTRY: return "registry";
-  case ROOT_BASIC_METATABLE: return "metatable of a basic type";
-  case ROOT_PENDING: return "pending finalizer";
-  case ROOT_GLOBALS: return "_G";
-  case ROOT_LOADED: return "package.loaded";
+  case ROOT_MAIN_THREAD:
+    return "main thread";
+  case ROOT_RUNNING_THREAD:
+    return "running thread";
+  case ROOT_REGISTRY:
+    return "registry";
+  case ROOT_BASIC_METATABLE:
+    return "metatable of a basic type";
+  case ROOT_PENDING:
+    return "pending finalizer";
+  case ROOT_GLOBALS:
+    return "_G";
+  case ROOT_LOADED:
+    return "package.loaded";
   }
   return "root";
 }
@@ -71,24 +78,39 @@ static void data_label(struct inspect_session *session, struct data *step,
                        const struct graph_label *label, bool in_registry) {
   enum reference_kind kind = label->kind;
   const char *name = reference_kind_name(kind);
-  if (in_registry && (kind == REFERENCE_FIELD || kind == REFERENCE_INDEX)) name = "registry";
-  else if (kind == REFERENCE_STACK && label->form == LABEL_TEXT) name = "local";
+  if (in_registry && (kind == REFERENCE_FIELD || kind == REFERENCE_INDEX))
+    name = "registry";
+  else if (kind == REFERENCE_STACK && label->form == LABEL_TEXT)
+    name = "local";
   data_cell(step, "kind", cell_words(name));
   struct cell cell = cell_null();
   switch (label->form) {
-  case LABEL_TEXT: cell = cell_bare(label->text, label->size); break;
-  case LABEL_INTEGER: cell = cell_integer(label->integer); break;
-  case LABEL_NUMBER: cell = cell_number(label->number); break;
-  case LABEL_BOOLEAN: cell = cell_boolean(label->integer != 0); break;
-  case LABEL_POINTER: cell = cell_address((uint64_t)label->integer); break;
-  case LABEL_OBJECT: cell = cell_address(heap_address(&session->heap, label->object)); break;
-  case LABEL_NONE: break;
+  case LABEL_TEXT:
+    cell = cell_bare(label->text, label->size);
+    break;
+  case LABEL_INTEGER:
+    cell = cell_integer(label->integer);
+    break;
+  case LABEL_NUMBER:
+    cell = cell_number(label->number);
+    break;
+  case LABEL_BOOLEAN:
+    cell = cell_boolean(label->integer != 0);
+    break;
+  case LABEL_POINTER:
+    cell = cell_address((uint64_t)label->integer);
+    break;
+  case LABEL_OBJECT:
+    cell = cell_address(heap_address(&session->heap, label->object));
+    break;
+  case LABEL_NONE:
+    break;
   }
   data_cell(step, "label", cell);
 }
 
-static void data_step(struct command_context *context, struct data *step,
-                      const struct chain *chain, size_t position, const object_id *from) {
+static void data_step(struct command_context *context, struct data *step, const struct chain *chain,
+                      size_t position, const object_id *from) {
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   object_id object = chain->items[position].object;
@@ -115,8 +137,8 @@ static void data_step(struct command_context *context, struct data *step,
   data_cell(step, "class", class ? cell_bare(class, size) : cell_null());
 }
 
-size_t chain_to_data(struct command_context *context, struct data *array,
-                     const struct chain *chain, const object_id *from, size_t position) {
+size_t chain_to_data(struct command_context *context, struct data *array, const struct chain *chain,
+                     const object_id *from, size_t position) {
   size_t index = 0, result = 0;
   for (size_t i = 0; i < chain->count; i++) {
     if (i == position) result = index;
@@ -127,7 +149,7 @@ size_t chain_to_data(struct command_context *context, struct data *array,
   return result;
 }
 
-/* ---- Page -------------------------------------------------------------------------------------- */
+/* ---- Page ------------------------------------------------------------------------------------ */
 
 /* Fields are written in Lua syntax; anything else in words, on a line of its own. */
 static bool is_field(enum reference_kind kind) {
@@ -148,40 +170,53 @@ static const char *named(struct arena *arena, const char *what, const struct gra
 static const char *step_words(struct command_context *context, const struct graph_label *label) {
   struct arena *arena = context->arena;
   switch (label->kind) {
-  case REFERENCE_METATABLE: return "metatable";
-  case REFERENCE_ENVIRONMENT: return "environment";
-  case REFERENCE_KEY: return "as a key";
-  case REFERENCE_UPVALUE: return named(arena, "upvalue", label);
-  case REFERENCE_UPVALUE_VALUE: return "value of the upvalue";
-  case REFERENCE_USER_VALUE: return named(arena, "user value", label);
-  case REFERENCE_CONSTANT: return named(arena, "constant", label);
-  case REFERENCE_PROTOTYPE: return "prototype";
-  case REFERENCE_OPEN_UPVALUE: return "open upvalue";
-  case REFERENCE_DEBUG: return "name for debugging";
+  case REFERENCE_METATABLE:
+    return "metatable";
+  case REFERENCE_ENVIRONMENT:
+    return "environment";
+  case REFERENCE_KEY:
+    return "as a key";
+  case REFERENCE_UPVALUE:
+    return named(arena, "upvalue", label);
+  case REFERENCE_UPVALUE_VALUE:
+    return "value of the upvalue";
+  case REFERENCE_USER_VALUE:
+    return named(arena, "user value", label);
+  case REFERENCE_CONSTANT:
+    return named(arena, "constant", label);
+  case REFERENCE_PROTOTYPE:
+    return "prototype";
+  case REFERENCE_OPEN_UPVALUE:
+    return "open upvalue";
+  case REFERENCE_DEBUG:
+    return "name for debugging";
   case REFERENCE_STACK:
   case REFERENCE_MAYBE_STACK: {
     struct graph_label slot = *label;
     if (slot.form == LABEL_INTEGER) slot.integer++;
     const char *words = named(arena, slot.form == LABEL_TEXT ? "local" : "stack slot", &slot);
-    if (label->function) words = arena_printf(arena, "%s in %s", words, label->function);
+    if (label->function)
+      words = arena_printf(arena, "%s of %s%s", words,
+                           strncmp(label->function, "C function", 10) ? "function " : "",
+                           label->function);
     return label->kind == REFERENCE_STACK
                ? words
                : arena_printf(arena, "%s (maybe: above the top of a running function)", words);
   }
-  default: return "reference";
+  default:
+    return "reference";
   }
 }
 
 static const char *root_words(struct command_context *context, const struct chain *chain,
                               const object_id *from) {
   struct inspect_session *session = context->session;
-  enum root_kind kind =
-      from ? ROOT_GLOBALS : session->heap.graph.roots[chain->root].kind;
+  enum root_kind kind = from ? ROOT_GLOBALS : session->heap.graph.roots[chain->root].kind;
   if (kind == ROOT_MAIN_THREAD || kind == ROOT_RUNNING_THREAD || kind == ROOT_PENDING)
     return root_kind_label(kind);
   if (kind == ROOT_BASIC_METATABLE) {
-    static const char *const TYPES[] = {"nil",   "booleans",  "light userdata",
-                                        "numbers", "strings", "tables",
+    static const char *const TYPES[] = {"nil",       "booleans", "light userdata",
+                                        "numbers",   "strings",  "tables",
                                         "functions", "userdata", "threads"};
     uint32_t type = session->heap.graph.roots[chain->root].index;
     return arena_printf(context->arena, "metatable of %s", type < 9 ? TYPES[type] : "a type");
@@ -200,7 +235,8 @@ static void page_step(struct command_context *context, struct chain_view *view,
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   object_id object = chain->items[position].object;
-  bool is_leaf = position + 1 == chain->count, is_suspect = position && position == options->suspect;
+  bool is_leaf = position + 1 == chain->count,
+       is_suspect = position && position == options->suspect;
   const char *note = is_leaf ? NULL : describe_object(session, object, context->arena);
   if (is_suspect && options->suspect_note) note = options->suspect_note;
   if (position == 0) {
@@ -214,7 +250,8 @@ static void page_step(struct command_context *context, struct chain_view *view,
   graph->labels.label(graph->labels.context, owner, reference, context->arena, &label);
   const char *words = NULL;
   struct text text = {0};
-  if (!is_field(label.kind)) words = step_words(context, &label);
+  if (!is_field(label.kind))
+    words = step_words(context, &label);
   else if (resolve_label(session, owner, reference, &text))
     words = arena_copy(context->arena, text.items, text.count);
   vector_free(&text);

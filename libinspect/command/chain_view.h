@@ -15,8 +15,8 @@ struct chain_view_options {
 };
 
 /* Adds the chain to an array; returns the index there of the step for chain position `position`. */
-size_t chain_to_data(struct command_context *context, struct data *array,
-                     const struct chain *chain, const object_id *from, size_t position);
+size_t chain_to_data(struct command_context *context, struct data *array, const struct chain *chain,
+                     const object_id *from, size_t position);
 
 /* Adds the chain to the page. Further lines below the leaf go into the result. */
 struct chain_view *chain_to_page(struct command_context *context, const struct chain *chain,

@@ -3,7 +3,7 @@
 
 #include "lua/stack.h"
 
-/* ---- Objects ----------------------------------------------------------------------------------- */
+/* ---- Objects --------------------------------------------------------------------------------- */
 
 static object_id metatable_of(const struct graph *graph, object_id object) {
   reference_id first = graph_first(graph, object);
@@ -99,7 +99,7 @@ const char *describe_object(struct inspect_session *session, object_id object,
   }
 }
 
-/* ---- Targets and VMs --------------------------------------------------------------------------- */
+/* ---- Targets and VMs ------------------------------------------------------------------------- */
 
 static void data_target(struct command_context *context) {
   const struct source *source = context->session->source;
@@ -216,7 +216,7 @@ void describe_target(struct command_context *context, bool brief) {
   page_blank(context->document);
 }
 
-/* ---- Faults ------------------------------------------------------------------------------------ */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 void describe_faults(struct command_context *context) {
   enum { MOST_SHOWN = 3 };

@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "command/monitor.h"
 #include "report/render.h"
 
 enum { STATUS_NOTHING = 0, STATUS_FOUND = 1, STATUS_UNUSABLE = 2, STATUS_INTERRUPTED = 130 };
@@ -164,40 +164,6 @@ int inspect_report_error(const struct inspect_invocation *invocation, struct ins
   return status;
 }
 
-/* ---- Progress and interruption --------------------------------------------------------------- */
-
-enum { CANCEL_MILLISECONDS = 10, PROGRESS_MILLISECONDS = 100 };
-
-/* Analyses report far more often than a host wants to hear. */
-struct monitor {
-  const struct inspect_io *io;
-  bool is_quiet;
-  bool is_cancelled; /* stays: whatever runs afterwards stops at once */
-  int64_t next_question, next_progress;
-};
-
-static int64_t milliseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static bool monitor_report(void *context, const char *phase, double share) {
-  struct monitor *monitor = context;
-  const struct inspect_io *io = monitor->io;
-  if (monitor->is_cancelled) return true;
-  int64_t now = milliseconds();
-  if (io->cancelled && now >= monitor->next_question) {
-    monitor->next_question = now + CANCEL_MILLISECONDS;
-    monitor->is_cancelled = io->cancelled(io->context);
-  }
-  if (io->progress && !monitor->is_quiet && now >= monitor->next_progress) {
-    monitor->next_progress = now + PROGRESS_MILLISECONDS;
-    io->progress(io->context, phase, share);
-  }
-  return monitor->is_cancelled;
-}
-
 /* ---- Running --------------------------------------------------------------------------------- */
 
 /* The end of every answer that was got from a target. */
@@ -232,7 +198,8 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
   if (!document) return inspect_report_error(invocation, error_no_memory(), io);
   struct arena arena;
   arena_init(&arena);
-  struct monitor monitor = {.io = io, .is_quiet = invocation->options.no_progress};
+  struct monitor monitor;
+  monitor_start(&monitor, io, invocation->options.no_progress);
   struct work work = {.context = &monitor, .report = monitor_report};
   struct command_context context = {.session = session,
                                     .options = &invocation->options,
@@ -246,6 +213,7 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
   struct inspect_error *error = command->run(&context);
   context.partial = context.partial || monitor.is_cancelled;
   int status = finish_run(invocation, &context, error);
+  if (invocation->options.verbose) monitor_tell_times(&monitor);
   arena_free(&arena);
   document_free(document);
   return status;

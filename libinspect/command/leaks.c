@@ -22,15 +22,14 @@ static struct inspect_error *unless_interrupted(struct command_context *context,
   return NULL;
 }
 
-/* ---- Entries ----------------------------------------------------------------------------------- */
+/* ---- Entries --------------------------------------------------------------------------------- */
 
 static bool matches(const struct command_options *options, const struct tracked *tracked,
                     struct arena *arena) {
   if (options->has_min_age && !(tracked->age >= options->min_age)) return false;
   if (!options->description) return true;
-  const char *text =
-      arena_copy(arena, tracked->description ? tracked->description : "",
-                 tracked->description ? tracked->description_size : 0);
+  const char *text = arena_copy(arena, tracked->description ? tracked->description : "",
+                                tracked->description ? tracked->description_size : 0);
   return text && fnmatch(options->description, text, 0) == 0;
 }
 
@@ -62,7 +61,7 @@ static struct inspect_error *select_entries(struct command_context *context, str
   return NULL;
 }
 
-/* ---- Causes ------------------------------------------------------------------------------------ */
+/* ---- Causes ---------------------------------------------------------------------------------- */
 
 /* Groups the survivors of each VM (their ids are consecutive). */
 static struct inspect_error *group(struct command_context *context, struct leaks *leaks,
@@ -107,8 +106,8 @@ static int worst_first(const void *left, const void *right) {
 }
 
 static size_t survivor_index(const struct leaks *leaks, object_id object) {
-  const object_id *found = bsearch(&object, leaks->survivors.items, leaks->survivors.count,
-                                   sizeof(object_id), by_id);
+  const object_id *found =
+      bsearch(&object, leaks->survivors.items, leaks->survivors.count, sizeof(object_id), by_id);
   return found ? (size_t)(found - leaks->survivors.items) : SIZE_MAX;
 }
 
@@ -131,7 +130,7 @@ static void note_entry(struct leaks *leaks, struct tracked *tracked, size_t entr
     if (!(tracked->age >= mine->youngest)) mine->youngest = tracked->age;
     if (!(tracked->age <= mine->oldest)) mine->oldest = tracked->age;
   }
-  if (!isnan(tracked->retired)) mine->retired++;
+  mine->retired += tracked->is_retired;
   const struct chain *chain = &mine->cause->chain;
   if (mine->described == SIZE_MAX && chain->count &&
       chain->items[chain->count - 1].object == tracked->object)
@@ -153,8 +152,10 @@ static struct inspect_error *link_entries(struct command_context *context, struc
     const struct causes *causes = &leaks->by_vm[vm];
     tracked->held_by = causes->held_by[index - base];
     uint32_t cause = causes->cause_of[index - base];
-    if (cause == UINT32_MAX) leaks->unplaced++;
-    else note_entry(leaks, tracked, entry, positions[first_of_vm[vm] + cause]);
+    if (cause == UINT32_MAX)
+      leaks->unplaced++;
+    else
+      note_entry(leaks, tracked, entry, positions[first_of_vm[vm] + cause]);
   }
   bool fits = positions != NULL;
   free(positions);
@@ -181,7 +182,7 @@ static struct inspect_error *check_cuts(struct command_context *context, struct 
   return NULL;
 }
 
-/* ---- --cut ------------------------------------------------------------------------------------- */
+/* ---- --cut ----------------------------------------------------------------------------------- */
 
 static struct inspect_error *cut(struct command_context *context, struct leaks *leaks) {
   struct inspect_session *session = context->session;
@@ -191,9 +192,9 @@ static struct inspect_error *cut(struct command_context *context, struct leaks *
     reference_id reference;
     TRY(resolve_path(session, context->options, path, &object, &reference));
     if (reference == NO_REFERENCE)
-      return error_create(INSPECT_ERROR_USAGE, "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
-                          "--cut takes a path whose last step is the reference to take away, not %s",
-                          path->source);
+      return error_create(
+          INSPECT_ERROR_USAGE, "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
+          "--cut takes a path whose last step is the reference to take away, not %s", path->source);
     struct graph_mask mask = {.kinds = ALL_KINDS, .cut = &reference, .cut_count = 1};
     struct collection collection;
     TRY(collect(&session->heap.graph, &mask, context->work, &collection));
@@ -206,7 +207,7 @@ static struct inspect_error *cut(struct command_context *context, struct leaks *
   return NULL;
 }
 
-/* ---- Paths of trackers ------------------------------------------------------------------------- */
+/* ---- Paths of trackers ----------------------------------------------------------------------- */
 
 static struct inspect_error *name_trackers(struct command_context *context, struct leaks *leaks) {
   struct inspect_session *session = context->session;
@@ -236,7 +237,7 @@ static struct inspect_error *name_trackers(struct command_context *context, stru
   return error;
 }
 
-/* ---- The whole --------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static struct inspect_error *search(struct command_context *context, struct leaks *leaks) {
   struct inspect_session *session = context->session;

@@ -1,4 +1,5 @@
-/* leaks.h - the answer of `leaks` before it is written down: trackers, survivors, chains, causes. */
+/* leaks.h - the answer of `leaks` before it is written down: trackers, survivors, chains, causes.
+ */
 #ifndef COMMAND_LEAKS_H
 #define COMMAND_LEAKS_H
 
@@ -26,21 +27,21 @@ struct leak_cut {
 
 struct leaks {
   struct trackers trackers;
-  struct VECTOR(size_t) shown;         /* entries that pass the filters, in order        */
-  struct VECTOR(object_id) survivors;  /* distinct, sorted by id                          */
+  struct VECTOR(size_t) shown;        /* entries that pass the filters, in order        */
+  struct VECTOR(object_id) survivors; /* distinct, sorted by id                          */
   struct bitset survivor_set, avoid;
   struct graph_mask mask;
   struct object_list from;
   struct chains_options search;
   struct chains chains;
-  struct causes *by_vm;                /* one per VM                                      */
+  struct causes *by_vm; /* one per VM                                      */
   size_t vm_count;
   struct VECTOR(struct leak_cause) causes; /* of all VMs, worst first                     */
   struct VECTOR(struct leak_cut) cuts;
-  const char **tracker_paths;          /* of each tracker, or NULL                        */
-  size_t verdicts[VERDICT_COUNT];      /* of the shown entries                            */
-  size_t unplaced;                     /* survivors that the search does not reach        */
-  bool searched;                       /* chains and causes are there                     */
+  const char **tracker_paths;     /* of each tracker, or NULL                        */
+  size_t verdicts[VERDICT_COUNT]; /* of the shown entries                            */
+  size_t unplaced;                /* survivors that the search does not reach        */
+  bool searched;                  /* chains and causes are there                     */
 };
 
 /* Works out everything. An interruption leaves the rest out and sets context->partial. */

@@ -60,14 +60,18 @@ static void entry_row(void *context, size_t index, struct data *row) {
                                  : cell_null());
   data_cell(row, "created", real(tracked->created, cell_number(tracked->created)));
   data_cell(row, "age_seconds", real(tracked->age, cell_number(tracked->age)));
-  data_cell(row, "retired", real(tracked->retired, cell_number(tracked->retired)));
+  data_cell(row, "retired",
+            !tracked->is_retired      ? cell_null()
+            : isnan(tracked->retired) ? cell_boolean(true)
+                                      : cell_number(tracked->retired));
+  data_cell(row, "trace",
+            tracked->trace ? cell_bare(tracked->trace, tracked->trace_size) : cell_null());
   data_cell(row, "verdict", cell_words(verdict_name(tracked->verdict)));
   data_cell(row, "bytes",
             is_object ? cell_bytes(graph_bytes(graph, tracked->object)) : cell_null());
   bool has_retained = session->is_dominated && tracked->verdict == VERDICT_LEAKED;
   data_cell(row, "retained_bytes",
-            has_retained ? cell_bytes(session->dominators.retained[tracked->object])
-                         : cell_null());
+            has_retained ? cell_bytes(session->dominators.retained[tracked->object]) : cell_null());
   char hash[17] = "";
   if (tracked->cause != UINT32_MAX)
     snprintf(hash, sizeof hash, "%016llx",
@@ -94,8 +98,8 @@ static void data_causes(struct command_context *context, const struct leaks *lea
               session->is_dominated ? cell_bytes(cause->retained_bytes) : cell_null());
     data_cell(row, "pattern", cell_words(cause->pattern));
     struct data *chain = data_array(row, "chain");
-    size_t suspect = chain_to_data(context, chain, &cause->chain, leaks->search.from,
-                                   cause->suspect);
+    size_t suspect =
+        chain_to_data(context, chain, &cause->chain, leaks->search.from, cause->suspect);
     data_cell(row, "suspect", cause->suspect ? cell_plain(suspect) : cell_null());
     data_cell(row, "only_holder_of",
               cause->suspect ? cell_count(cause->only_holder_of) : cell_null());

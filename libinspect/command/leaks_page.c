@@ -1,4 +1,5 @@
 /* leaks_page.c - the answer of `leaks` as a page: the answer first, one chain per cause. */
+#include <ctype.h>
 #include <math.h>
 
 #include "command/chain_view.h"
@@ -18,7 +19,7 @@ static struct line *labelled(struct command_context *context, const char *label)
   return line;
 }
 
-/* ---- Summary ----------------------------------------------------------------------------------- */
+/* ---- Summary --------------------------------------------------------------------------------- */
 
 static const char *plural(size_t count, const char *one, const char *many) {
   return count == 1 ? one : many;
@@ -53,8 +54,10 @@ static void page_trackers(struct command_context *context, const struct leaks *l
     const struct tracker *tracker = &leaks->trackers.list.items[i];
     struct line *line = page_line(context->document, 2);
     const char *path = leaks->tracker_paths ? leaks->tracker_paths[i] : NULL;
-    if (path) line_words(line, STYLE_KEY, path);
-    else line_cell(line, STYLE_KEY, cell_address(heap_address(&session->heap, tracker->table)));
+    if (path)
+      line_words(line, STYLE_KEY, path);
+    else
+      line_cell(line, STYLE_KEY, cell_address(heap_address(&session->heap, tracker->table)));
     line_printf(line, STYLE_MUTED, "   %s, ", tracker_kind_name(tracker->kind));
     line_cell(line, STYLE_MUTED, cell_count(tracker->entries));
     line_printf(line, STYLE_MUTED, " %s", plural(tracker->entries, "entry", "entries"));
@@ -91,35 +94,88 @@ static void page_no_tracker(struct command_context *context) {
              "lua-leaks _G.my_weak_table");
 }
 
-/* ---- Causes ------------------------------------------------------------------------------------ */
+/* ---- Causes ---------------------------------------------------------------------------------- */
 
-/* What the descriptions of a cause have in common: the text itself if all agree, else their common
- * beginning, cut back to the end of a word. */
-static const char *common_description(struct command_context *context, const struct leaks *leaks,
-                                      size_t cause, size_t *size, bool *is_whole) {
-  const char *common = NULL;
-  *is_whole = true;
-  *size = 0;
+/* How one description of a cause's own members goes: the text, and how many have it. */
+struct described {
+  const char *text;
+  size_t size, count;
+};
+
+static bool is_same_text(const struct described *described, const struct tracked *tracked) {
+  return described->size == tracked->description_size &&
+         memcmp(described->text, tracked->description, described->size) == 0;
+}
+
+enum { MOST_DESCRIPTIONS = 3 };
+
+/* The descriptions of the members that no other survivor holds, most frequent first. Returns how
+ * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
+ * begin, cut back to the end of a word. */
+static size_t descriptions_of(const struct leaks *leaks, size_t cause, struct described *list,
+                              struct described *common, size_t *held) {
+  size_t kinds = 0;
+  bool too_many = false;
+  *common = (struct described){0};
+  *held = 0;
   for (size_t i = 0; i < leaks->shown.count; i++) {
     const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
-    if (tracked->cause != cause || !tracked->description) continue;
-    if (!common) {
-      common = tracked->description;
-      *size = tracked->description_size;
-      continue;
-    }
+    if (tracked->cause != cause) continue;
+    *held += tracked->held_by != NO_OBJECT;
+    if (tracked->held_by != NO_OBJECT || !tracked->description) continue;
+    if (!common->text)
+      *common = (struct described){tracked->description, tracked->description_size, 0};
     size_t same = 0;
-    while (same < *size && same < tracked->description_size &&
-           common[same] == tracked->description[same])
+    while (same < common->size && same < tracked->description_size &&
+           common->text[same] == tracked->description[same])
       same++;
-    if (same != *size || same != tracked->description_size) *is_whole = false;
-    *size = same;
+    common->size = same;
+    size_t kind = 0;
+    while (kind < kinds && !is_same_text(&list[kind], tracked))
+      kind++;
+    if (kind == MOST_DESCRIPTIONS) too_many = true;
+    if (kind == MOST_DESCRIPTIONS) continue;
+    if (kind == kinds)
+      list[kinds++] = (struct described){tracked->description, tracked->description_size, 0};
+    list[kind].count++;
+    for (; kind && list[kind].count > list[kind - 1].count; kind--) {
+      struct described less = list[kind - 1];
+      list[kind - 1] = list[kind];
+      list[kind] = less;
+    }
   }
-  (void)context;
-  while (!*is_whole && *size && (common[*size - 1] == ' ' || ((unsigned char)common[*size - 1] & 0x80) ||
-                                 (common[*size - 1] >= '0' && common[*size - 1] <= '9')))
-    --*size;
-  return common;
+  while (common->size && !isalpha((unsigned char)common->text[common->size - 1]) &&
+         !ispunct((unsigned char)common->text[common->size - 1]))
+    common->size--;
+  return too_many ? 0 : kinds;
+}
+
+/* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
+static void line_members(struct line *line, const struct leaks *leaks, size_t cause) {
+  struct described list[MOST_DESCRIPTIONS], common;
+  size_t held, members = leaks->causes.items[cause].cause->count;
+  size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
+  for (size_t i = 0; i < kinds; i++) {
+    if (i) line_words(line, STYLE_HEADING, ", ");
+    line_cell(line, STYLE_HEADING, cell_count(list[i].count));
+    line_words(line, STYLE_HEADING, " × ");
+    line_cell(line, STYLE_HEADING, cell_text(list[i].text, list[i].size));
+  }
+  if (!kinds) {
+    line_cell(line, STYLE_HEADING, cell_count(members - held));
+    line_words(line, STYLE_HEADING,
+               common.size           ? " × "
+               : members - held == 1 ? " survivor"
+                                     : " survivors");
+    if (common.size) {
+      line_cell(line, STYLE_HEADING, cell_text(common.text, common.size));
+      line_words(line, STYLE_HEADING, "...");
+    }
+  }
+  if (!held) return;
+  line_words(line, STYLE_HEADING, " and ");
+  line_cell(line, STYLE_HEADING, cell_count(held));
+  line_words(line, STYLE_HEADING, " held by these");
 }
 
 static void line_ages(struct line *line, const struct leak_cause *cause) {
@@ -132,7 +188,8 @@ static void line_ages(struct line *line, const struct leak_cause *cause) {
   line_cell(line, STYLE_PLAIN, cell_duration(cause->oldest));
   enum { ENOUGH = 10 };
   if (cause->cause->count >= ENOUGH && span >= 60)
-    line_printf(line, STYLE_PLAIN, ", %.3g a minute", (double)(cause->cause->count - 1) / span * 60);
+    line_printf(line, STYLE_PLAIN, ", %.3g a minute",
+                (double)(cause->cause->count - 1) / span * 60);
 }
 
 static void page_cause_heading(struct command_context *context, const struct leaks *leaks,
@@ -141,17 +198,7 @@ static void page_cause_heading(struct command_context *context, const struct lea
   const struct leak_cause *mine = &leaks->causes.items[number];
   struct line *line = page_line(context->document, 0);
   line_printf(line, STYLE_HEADING, "#%zu  ", number + 1);
-  line_cell(line, STYLE_HEADING, cell_count(mine->cause->count));
-  size_t size;
-  bool is_whole;
-  const char *common = common_description(context, leaks, number, &size, &is_whole);
-  if (common && size) {
-    line_words(line, STYLE_HEADING, " × ");
-    line_cell(line, STYLE_HEADING, cell_text(common, size));
-    if (!is_whole) line_words(line, STYLE_HEADING, "...");
-  } else {
-    line_words(line, STYLE_HEADING, plural(mine->cause->count, " survivor", " survivors"));
-  }
+  line_members(line, leaks, number);
   if (session->is_dominated) {
     uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
     line_words(line, STYLE_PLAIN, "   retained ");
@@ -171,6 +218,25 @@ static const char *holder_note(struct command_context *context, const struct cau
                       render_cell(context->arena, cell_count(cause->count)));
 }
 
+/* The first lines of the traceback that leakwatch took when the object was created. */
+static void page_trace(struct chain_view *view, const struct tracked *tracked) {
+  enum { MOST_LINES = 4 };
+  const char *start = tracked->trace;
+  size_t left = tracked->trace_size;
+  for (unsigned i = 0; start && left && i < MOST_LINES; i++) {
+    const char *end = memchr(start, '\n', left);
+    size_t size = end ? (size_t)(end - start) : left;
+    while (size && (*start == '\t' || *start == ' '))
+      start++, size--, left--;
+    struct line *line = chain_view_leaf_line(view);
+    line_words(line, STYLE_MUTED, i ? "  " : "");
+    line_cell(line, STYLE_MUTED, cell_bare(start, size));
+    if (!end) break;
+    left -= size + 1;
+    start = end + 1;
+  }
+}
+
 static void page_leaf(struct command_context *context, const struct leaks *leaks,
                       struct chain_view *view, const struct leak_cause *mine) {
   if (mine->described == SIZE_MAX) return;
@@ -183,6 +249,7 @@ static void page_leaf(struct command_context *context, const struct leaks *leaks
     line_cell(line, STYLE_PLAIN, cell_duration(tracked->age));
     line_words(line, STYLE_PLAIN, context->options->has_now ? " ago" : " before the dump");
   }
+  page_trace(view, tracked);
 }
 
 static void page_cut_check(struct command_context *context, const struct leak_cause *mine) {
@@ -205,12 +272,11 @@ static void page_cut_check(struct command_context *context, const struct leak_ca
 static void page_retired(struct command_context *context, const struct leaks *leaks,
                          size_t number) {
   const struct leak_cause *mine = &leaks->causes.items[number];
-  size_t watched = 0, retired_key = 0, held = 0;
+  size_t watched = 0, retired_key = 0;
   for (size_t i = 0; i < leaks->shown.count; i++) {
     const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
     if (tracked->cause != number) continue;
     watched++;
-    held += tracked->held_by != NO_OBJECT;
     retired_key += leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
   }
   if (retired_key) {
@@ -219,11 +285,6 @@ static void page_retired(struct command_context *context, const struct leaks *le
     line_words(line, STYLE_PLAIN, " retired but alive (certain leaks), ");
     line_cell(line, STYLE_PLAIN, cell_count(watched - mine->retired));
     line_words(line, STYLE_PLAIN, " alive and never retired");
-  }
-  if (held) {
-    struct line *line = labelled(context, "held by");
-    line_cell(line, STYLE_PLAIN, cell_count(held));
-    line_words(line, STYLE_PLAIN, " only through another survivor of this cause's chain");
   }
 }
 
@@ -235,9 +296,9 @@ static struct inspect_error *page_more_chains(struct command_context *context,
   if (wanted < 2 || !first->count) return NULL;
   struct chain *chains = calloc(wanted, sizeof *chains);
   if (!chains) return error_no_memory();
-  struct inspect_error *error =
-      chains_best(&context->session->heap.graph, &leaks->search,
-                  first->items[first->count - 1].object, wanted, context->work, chains, &count, NULL);
+  struct inspect_error *error = chains_best(&context->session->heap.graph, &leaks->search,
+                                            first->items[first->count - 1].object, wanted,
+                                            context->work, chains, &count, NULL);
   for (size_t i = 1; i < count; i++) {
     struct line *line = page_line(context->document, 4);
     line_printf(line, STYLE_MUTED, "chain %zu", i + 1);
@@ -294,9 +355,9 @@ static void page_cause(struct command_context *context, const struct leaks *leak
                                          .suspect = mine->cause->suspect,
                                          .suspect_note = holder_note(context, mine->cause)};
     if (session->is_dominated)
-      options.leaf_note = arena_printf(
-          context->arena, "%s retained",
-          render_cell(context->arena, cell_bytes(session->dominators.retained[leaf])));
+      options.leaf_note =
+          arena_printf(context->arena, "%s retained",
+                       render_cell(context->arena, cell_bytes(session->dominators.retained[leaf])));
     page_leaf(context, leaks, chain_to_page(context, chain, &options, 4), mine);
     if (!context->options->all && !vector_push(&session->listing, leaf)) return;
   }
@@ -315,7 +376,8 @@ static void page_causes(struct command_context *context, const struct leaks *lea
   line_words(line, STYLE_HEADING, plural(leaks->causes.count, " cause", " causes"));
   for (size_t i = 0; i < leaks->causes.count; i++) {
     if (!leaks_selects(context->options, &leaks->causes.items[i], i + 1)) continue;
-    if (shown == MOST_CAUSES && !context->options->all && !context->options->cause.is_given) left++;
+    if (shown == MOST_CAUSES && !context->options->all && !context->options->cause.is_given)
+      left++;
     else {
       page_cause(context, leaks, i);
       shown++;
@@ -329,7 +391,7 @@ static void page_causes(struct command_context *context, const struct leaks *lea
   }
 }
 
-/* ---- The end ----------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void page_cuts(struct command_context *context, const struct leaks *leaks) {
   for (size_t i = 0; i < leaks->cuts.count; i++) {

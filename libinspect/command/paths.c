@@ -30,9 +30,10 @@ static struct inspect_error *find(struct command_context *context, struct found_
                      &found->search));
   /* trackers hold nothing, but their records would be passed through */
   struct trackers trackers;
-  TRY(trackers_find(session, &(struct command_options){.through = ALL_KINDS,
-                                                       .has_now = context->options->has_now,
-                                                       .now = context->options->now},
+  TRY(trackers_find(session,
+                    &(struct command_options){.through = ALL_KINDS,
+                                              .has_now = context->options->has_now,
+                                              .now = context->options->now},
                     context->work, &trackers));
   found->barred = trackers.tables;
   trackers.tables = (struct bitset){0};
@@ -56,8 +57,7 @@ static void page_object(struct command_context *context, object_id object) {
   struct inspect_session *session = context->session;
   struct line *line = page_line(context->document, 0);
   line_cell(line, STYLE_HEADING, cell_address(heap_address(&session->heap, object)));
-  line_printf(line, STYLE_HEADING, "   %s",
-              describe_object(session, object, context->arena));
+  line_printf(line, STYLE_HEADING, "   %s", describe_object(session, object, context->arena));
   size_t size;
   const char *class = object_class(session, object, &size);
   if (class) {

@@ -3,7 +3,7 @@
 
 #include "lua/stack.h"
 
-/* ---- Printing ---------------------------------------------------------------------------------- */
+/* ---- Printing -------------------------------------------------------------------------------- */
 
 static struct path_step step_of(struct inspect_session *session, const struct graph_label *label) {
   struct path_step step = {.kind = PATH_FIELD, .level = PATH_ANY_LEVEL};
@@ -19,20 +19,35 @@ static struct path_step step_of(struct inspect_session *session, const struct gr
     step.address = (uint64_t)label->integer;
   }
   switch (label->kind) {
-  case REFERENCE_METATABLE: step.kind = PATH_METATABLE; break;
-  case REFERENCE_ENVIRONMENT: step.kind = PATH_ENV; break;
-  case REFERENCE_UPVALUE: step.kind = PATH_UPVALUE; break;
-  case REFERENCE_UPVALUE_VALUE: step.kind = PATH_VALUE; break;
-  case REFERENCE_USER_VALUE: step.kind = PATH_USERVALUE; break;
-  case REFERENCE_CONSTANT: step.kind = PATH_CONSTANT; break;
-  case REFERENCE_PROTOTYPE: step.kind = PATH_PROTOTYPE; break;
+  case REFERENCE_METATABLE:
+    step.kind = PATH_METATABLE;
+    break;
+  case REFERENCE_ENVIRONMENT:
+    step.kind = PATH_ENV;
+    break;
+  case REFERENCE_UPVALUE:
+    step.kind = PATH_UPVALUE;
+    break;
+  case REFERENCE_UPVALUE_VALUE:
+    step.kind = PATH_VALUE;
+    break;
+  case REFERENCE_USER_VALUE:
+    step.kind = PATH_USERVALUE;
+    break;
+  case REFERENCE_CONSTANT:
+    step.kind = PATH_CONSTANT;
+    break;
+  case REFERENCE_PROTOTYPE:
+    step.kind = PATH_PROTOTYPE;
+    break;
   case REFERENCE_STACK:
   case REFERENCE_MAYBE_STACK:
     step.kind = label->form == LABEL_TEXT ? PATH_LOCAL : PATH_STACK;
     if (step.kind == PATH_STACK) step.integer++;
     if (label->level != 0 && label->level != UINT32_MAX) step.level = label->level;
     break;
-  default: break;
+  default:
+    break;
   }
   return step;
 }
@@ -64,9 +79,15 @@ bool resolve_label(struct inspect_session *session, object_id from, reference_id
   arena_init(&arena);
   graph->labels.label(graph->labels.context, from, reference, &arena, &label);
   switch (label.kind) {
-  case REFERENCE_UPVALUE_VALUE: fits = graph->type[from] == OBJECT_UPVALUE; break;
-  case REFERENCE_OPEN_UPVALUE: fits = text_add_string(text, ":openupvalue"); break;
-  case REFERENCE_DEBUG: fits = text_add_string(text, ":debugname"); break;
+  case REFERENCE_UPVALUE_VALUE:
+    fits = graph->type[from] == OBJECT_UPVALUE;
+    break;
+  case REFERENCE_OPEN_UPVALUE:
+    fits = text_add_string(text, ":openupvalue");
+    break;
+  case REFERENCE_DEBUG:
+    fits = text_add_string(text, ":debugname");
+    break;
   default: {
     struct path_step step = step_of(session, &label);
     fits = path_format_step(&step, text);
@@ -76,7 +97,7 @@ bool resolve_label(struct inspect_session *session, object_id from, reference_id
   return fits;
 }
 
-/* ---- Finding ----------------------------------------------------------------------------------- */
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 static bool same_bytes(const char *a, size_t a_size, const char *b, size_t b_size) {
   return a && b && a_size == b_size && memcmp(a, b, a_size) == 0;
@@ -86,17 +107,21 @@ static bool key_matches(struct inspect_session *session, const struct graph_labe
                         const struct path_step *step) {
   switch (step->form) {
   case LABEL_TEXT:
-    return label->form == LABEL_TEXT && same_bytes(label->text, label->size, step->text, step->size);
+    return label->form == LABEL_TEXT &&
+           same_bytes(label->text, label->size, step->text, step->size);
   case LABEL_INTEGER:
     return (label->form == LABEL_INTEGER && label->integer == step->integer) ||
            (label->form == LABEL_NUMBER && label->number == (double)step->integer);
-  case LABEL_NUMBER: return label->form == LABEL_NUMBER && label->number == step->number;
-  case LABEL_BOOLEAN: return label->form == LABEL_BOOLEAN && label->integer == step->integer;
+  case LABEL_NUMBER:
+    return label->form == LABEL_NUMBER && label->number == step->number;
+  case LABEL_BOOLEAN:
+    return label->form == LABEL_BOOLEAN && label->integer == step->integer;
   case LABEL_POINTER:
     return (label->form == LABEL_OBJECT &&
             heap_address(&session->heap, label->object) == step->address) ||
            (label->form == LABEL_POINTER && (uint64_t)label->integer == step->address);
-  default: return false;
+  default:
+    return false;
   }
 }
 
@@ -128,9 +153,12 @@ static bool step_matches(struct inspect_session *session, object_id from, refere
   enum reference_kind kind = graph->kind[reference];
   struct graph_label label;
   switch (step->kind) {
-  case PATH_METATABLE: return kind == REFERENCE_METATABLE;
-  case PATH_ENV: return kind == REFERENCE_ENVIRONMENT;
-  case PATH_VALUE: return kind == REFERENCE_UPVALUE_VALUE;
+  case PATH_METATABLE:
+    return kind == REFERENCE_METATABLE;
+  case PATH_ENV:
+    return kind == REFERENCE_ENVIRONMENT;
+  case PATH_VALUE:
+    return kind == REFERENCE_UPVALUE_VALUE;
   case PATH_KEY:
     return kind == REFERENCE_KEY && key_object_matches(session, graph->target[reference], step);
   case PATH_PROTOTYPE:
@@ -160,7 +188,8 @@ static bool step_matches(struct inspect_session *session, object_id from, refere
     if (step->kind == PATH_LOCAL) return local_matches(&label, step);
     label.integer++;
     return label.form == LABEL_INTEGER && label.integer == step->integer;
-  default: return false;
+  default:
+    return false;
   }
 }
 
@@ -203,16 +232,23 @@ static struct inspect_error *resolve_root(struct inspect_session *session,
                                           object_id *object) {
   const struct path_step *step = &path->steps[0];
   switch (step->kind) {
-  case PATH_GLOBALS: *object = owner->globals; break;
-  case PATH_REGISTRY: *object = owner->registry; break;
-  case PATH_LOADED: *object = owner->loaded; break;
+  case PATH_GLOBALS:
+    *object = owner->globals;
+    break;
+  case PATH_REGISTRY:
+    *object = owner->registry;
+    break;
+  case PATH_LOADED:
+    *object = owner->loaded;
+    break;
   case PATH_ADDRESS:
     *object = heap_object_at(&session->heap, step->address);
     if (*object == NO_OBJECT)
-      return error_at(INSPECT_ERROR_NOT_FOUND, step->address,
-                      "addresses of objects are shown by lua-leaks and lua-paths; one in the middle "
-                      "of an object does not count",
-                      "no Lua object starts at 0x%llx", (unsigned long long)step->address);
+      return error_at(
+          INSPECT_ERROR_NOT_FOUND, step->address,
+          "addresses of objects are shown by lua-leaks and lua-paths; one in the middle "
+          "of an object does not count",
+          "no Lua object starts at 0x%llx", (unsigned long long)step->address);
     return NULL;
   case PATH_ENTRY:
     if (step->integer < 1 || (uint64_t)step->integer > session->listing.count)
@@ -224,7 +260,8 @@ static struct inspect_error *resolve_root(struct inspect_session *session,
                           session->listing.count);
     *object = session->listing.items[step->integer - 1];
     return NULL;
-  default: *object = NO_OBJECT;
+  default:
+    *object = NO_OBJECT;
   }
   if (*object == NO_OBJECT)
     return error_create(INSPECT_ERROR_NOT_FOUND, "lua-states -v tells what was found of each VM",
@@ -244,8 +281,9 @@ static struct inspect_error *resolve_in_vm(struct inspect_session *session,
   for (size_t i = 1; i < path->count; i++) {
     last = find_reference(session, *object, &path->steps[i]);
     if (last == NO_REFERENCE)
-      return no_object(path, "numbers, booleans and nil are no objects; see what is there with "
-                             "lua-paths on the part before, or check the spelling",
+      return no_object(path,
+                       "numbers, booleans and nil are no objects; see what is there with "
+                       "lua-paths on the part before, or check the spelling",
                        i);
     *object = graph->target[last];
     bool folds = path->steps[i].kind == PATH_UPVALUE && graph->type[*object] == OBJECT_UPVALUE &&
@@ -269,8 +307,10 @@ struct inspect_error *resolve_path(struct inspect_session *session,
       inspect_error_free(first);
       return NULL;
     }
-    if (first) inspect_error_free(error);
-    else first = error;
+    if (first)
+      inspect_error_free(error);
+    else
+      first = error;
   }
   return first;
 }

@@ -36,7 +36,7 @@ void inspect_session_close(struct inspect_session *session) {
   free(session);
 }
 
-/* ---- Releases ---------------------------------------------------------------------------------- */
+/* ---- Releases -------------------------------------------------------------------------------- */
 
 /* "5.4.4" from the file that a code address is mapped from: lua_ident in lapi.c. */
 static const char *release_in_file(struct inspect_session *session, uint64_t code) {
@@ -73,7 +73,7 @@ static const char *release_of(struct inspect_session *session, struct heap_vm *o
   return release_in_file(session, value.bits);
 }
 
-/* ---- Stages ------------------------------------------------------------------------------------ */
+/* ---- Stages ---------------------------------------------------------------------------------- */
 
 static struct inspect_error *no_vm(const struct inspect_session *session) {
   const struct source *source = session->source;
@@ -134,7 +134,7 @@ struct inspect_error *session_dominate(struct inspect_session *session, const st
   return NULL;
 }
 
-/* ---- Choices ----------------------------------------------------------------------------------- */
+/* ---- Choices --------------------------------------------------------------------------------- */
 
 bool session_selects(const struct inspect_session *session, const struct command_options *options,
                      size_t index) {

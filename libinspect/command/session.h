@@ -44,7 +44,7 @@ MUST_CHECK struct inspect_error *session_check_choice(const struct inspect_sessi
 /* The moment ages count from: --now, else the dump's time. */
 double session_now(const struct inspect_session *session, const struct command_options *options);
 
-/* ---- What every document begins with (describe.c) ---------------------------------------------- */
+/* ---- What every document begins with (describe.c) -------------------------------------------- */
 
 /* Data: target, vms, faults. Page: the first line of the answer, and a blank one. `brief`: detection
  * only, nothing was counted. Call when the graph is as complete as it gets. */
@@ -59,7 +59,7 @@ const char *describe_object(struct inspect_session *session, object_id object, s
 /* The class of an object: its metatable's __name, raw bytes; NULL if it has none. */
 const char *object_class(struct inspect_session *session, object_id object, size_t *size);
 
-/* ---- Names of objects (resolve.c) -------------------------------------------------------------- */
+/* ---- Names of objects (resolve.c) ------------------------------------------------------------ */
 
 /* Finds what a path names, in the VMs that --vm selects. `reference` and `owner` (may be NULL)
  * receive the last reference of the path, NO_REFERENCE if the path is only a root. */

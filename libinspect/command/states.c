@@ -48,9 +48,9 @@ static void page_evidence(struct command_context *context) {
     line_printf(line, STYLE_PLAIN, "layout %s, %u-bit, canned: %s", owner->vm.layout->name,
                 8u * owner->vm.layout->pointer_size, owner->evidence);
     if (session->is_built)
-      line_printf(line, STYLE_PLAIN, owner->residual == 0
-                                         ? "; every byte is accounted for"
-                                         : "; but the bytes do not add up: the layout may not fit");
+      line_printf(line, STYLE_PLAIN,
+                  owner->residual == 0 ? "; every byte is accounted for"
+                                       : "; but the bytes do not add up: the layout may not fit");
     line = page_line(context->document, 2);
     line_words(line, STYLE_PLAIN, "global_State ");
     line_cell(line, STYLE_PLAIN, cell_address(owner->vm.global_state));

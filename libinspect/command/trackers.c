@@ -20,7 +20,7 @@ const char *verdict_name(enum verdict verdict) {
   return NAMES[verdict];
 }
 
-/* ---- Records ----------------------------------------------------------------------------------- */
+/* ---- Records --------------------------------------------------------------------------------- */
 
 static bool is_number(struct lua_value value) {
   return value.tag == TAG_INTEGER || value.tag == TAG_FLOAT;
@@ -48,8 +48,8 @@ static int name_score(const char *name, size_t size, const char *const *words) {
 
 static const char *const DESCRIPTION_WORDS[] = {"description", "desc", "what",  "info", "name",
                                                 "label",       "text", "title", "msg",  NULL};
-static const char *const TIME_WORDS[] = {"time", "created", "birth", "since", "clock",
-                                         "date", "stamp",   "when",  "born",  "t",     NULL};
+static const char *const TIME_WORDS[] = {"time",  "created", "birth", "since", "clock", "date",
+                                         "stamp", "when",    "born",  "t",     NULL};
 
 /* A number that can only be a moment: seconds since 1970 between 2001 and a day after the dump. */
 static bool is_epoch(double number, double now) {
@@ -117,7 +117,7 @@ static struct lua_value record_field(struct vm *vm, const struct lua_table *reco
   return (struct lua_value){.tag = TAG_NIL};
 }
 
-/* ---- Recognising ------------------------------------------------------------------------------- */
+/* ---- Recognising ----------------------------------------------------------------------------- */
 
 /* The metatable of leakwatch's tables holds its version; the names of fields are fixed then. */
 static bool is_leakwatch(struct vm *vm, const struct lua_table *table) {
@@ -190,10 +190,11 @@ static void recognise(struct vm *vm, const struct lua_table *table, double now,
   tracker->description_key = key_named(vm, table, "description");
   tracker->time_key = key_named(vm, table, "time");
   tracker->retired_key = key_named(vm, table, "retired");
+  tracker->trace_key = key_named(vm, table, "trace");
   tracker->description_index = tracker->time_index = 0;
 }
 
-/* ---- Reading entries --------------------------------------------------------------------------- */
+/* ---- Reading entries ------------------------------------------------------------------------- */
 
 struct reader {
   struct inspect_session *session;
@@ -229,14 +230,18 @@ static void read_record(const struct reader *reader, struct lua_value value,
   struct lua_value description = value;
   struct lua_table record;
   if (value.tag == (TAG_TABLE | TAG_COLLECTABLE) && !table_load(vm, value.bits, &record)) {
-    description =
-        record_field(vm, &record, tracker->description_key, tracker->description_index);
+    description = record_field(vm, &record, tracker->description_key, tracker->description_index);
     struct lua_value time = record_field(vm, &record, tracker->time_key, tracker->time_index);
     tracked->created = is_number(time) ? number_of(vm, time) : NAN;
     if (tracker->retired_key) {
       struct lua_value retired = record_field(vm, &record, tracker->retired_key, 0);
+      tracked->is_retired = is_number(retired) || retired.tag == TAG_TRUE;
       tracked->retired = is_number(retired) ? number_of(vm, retired) : NAN;
     }
+  }
+  if (tracker->trace_key && value.tag == (TAG_TABLE | TAG_COLLECTABLE)) {
+    struct lua_value trace = record_field(vm, &record, tracker->trace_key, 0);
+    if (is_text(trace)) tracked->trace = string_bytes(vm, trace.bits, &tracked->trace_size);
   }
   if (is_text(description))
     tracked->description = string_bytes(vm, description.bits, &tracked->description_size);
@@ -289,8 +294,8 @@ static int by_creation(const void *left, const void *right, void *context) {
   if (a_known != b_known) return a_known ? -1 : 1;
   if (a_known && (a->created < b->created || a->created > b->created))
     return a->created < b->created ? -1 : 1;
-  size_t shorter = a->description_size < b->description_size ? a->description_size
-                                                             : b->description_size;
+  size_t shorter =
+      a->description_size < b->description_size ? a->description_size : b->description_size;
   int order = shorter ? memcmp(a->description, b->description, shorter) : 0;
   if (order) return order;
   if (a->description_size != b->description_size)
@@ -300,7 +305,7 @@ static int by_creation(const void *left, const void *right, void *context) {
   return a_place < b_place ? -1 : a_place > b_place;
 }
 
-/* ---- Finding ----------------------------------------------------------------------------------- */
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 static struct inspect_error *take_tracker(struct inspect_session *session,
                                           const struct command_options *options,
@@ -331,16 +336,18 @@ static struct inspect_error *examine(struct inspect_session *session,
     recognise(&owner->vm, &table, session_now(session, options), &tracker, &is_candidate,
               &is_tracker);
   if (is_candidate || is_tracker) bitset_add(&trackers->tables, object);
-  if (is_tracker || options->all_weak)
-    return take_tracker(session, options, trackers, &tracker);
-  if (!is_candidate) trackers->other_weak++;
-  else if (!vector_push(&trackers->candidates, tracker)) return error_no_memory();
+  if (is_tracker || options->all_weak) return take_tracker(session, options, trackers, &tracker);
+  if (!is_candidate)
+    trackers->other_weak++;
+  else if (!vector_push(&trackers->candidates, tracker))
+    return error_no_memory();
   return NULL;
 }
 
 static int by_rank(const void *left, const void *right, void *context) {
   const struct heap *heap = context;
-  uint32_t a = heap->granule[*(const object_id *)left], b = heap->granule[*(const object_id *)right];
+  uint32_t a = heap->granule[*(const object_id *)left],
+           b = heap->granule[*(const object_id *)right];
   return a < b ? -1 : a > b;
 }
 
@@ -362,11 +369,12 @@ static struct inspect_error *examine_all(struct inspect_session *session,
           !vector_push(&weak, object))
         error = error_no_memory();
     }
-    if (weak.count)
-      qsort_r(weak.items, weak.count, sizeof *weak.items, by_rank, &session->heap);
+    if (weak.count) qsort_r(weak.items, weak.count, sizeof *weak.items, by_rank, &session->heap);
     for (size_t i = 0; !error && i < weak.count; i++) {
-      if (work_stops(work, "reading trackers", i, weak.count)) error = error_interrupted();
-      else error = examine(session, options, vm, weak.items[i], trackers);
+      if (work_stops(work, "reading trackers", i, weak.count))
+        error = error_interrupted();
+      else
+        error = examine(session, options, vm, weak.items[i], trackers);
     }
   }
   vector_free(&weak);
@@ -382,11 +390,11 @@ static struct inspect_error *take_named(struct inspect_session *session,
   uint64_t address = heap_address(&session->heap, object);
   if (graph->type[object] != OBJECT_TABLE ||
       !(graph->flags[object] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES)))
-    return error_at(INSPECT_ERROR_NOT_FOUND, address,
-                    "a tracker is a table with __mode \"k\" or \"v\"; lua-leaks without a name finds "
-                    "them by itself",
-                    "%s is no weak table: what it holds is kept alive by it",
-                    options->tracker->source);
+    return error_at(
+        INSPECT_ERROR_NOT_FOUND, address,
+        "a tracker is a table with __mode \"k\" or \"v\"; lua-leaks without a name finds "
+        "them by itself",
+        "%s is no weak table: what it holds is kept alive by it", options->tracker->source);
   struct heap_vm *owner = heap_vm_of(&session->heap, object);
   struct tracker tracker = {.table = object, .vm = (size_t)(owner - session->heap.vms)};
   struct lua_table table;
@@ -400,8 +408,8 @@ static struct inspect_error *take_named(struct inspect_session *session,
 }
 
 struct inspect_error *trackers_find(struct inspect_session *session,
-                                    const struct command_options *options,
-                                    const struct work *work, struct trackers *trackers) {
+                                    const struct command_options *options, const struct work *work,
+                                    struct trackers *trackers) {
   *trackers = (struct trackers){0};
   if (!bitset_init(&trackers->tables, session->heap.graph.object_count)) return error_no_memory();
   struct inspect_error *error = examine_all(session, options, work, trackers);

@@ -25,7 +25,7 @@ struct tracker {
   size_t vm;
   enum tracker_kind kind;
   uint64_t description_key, time_key; /* string objects, the keys in records; 0: none         */
-  uint64_t retired_key;
+  uint64_t retired_key, trace_key;    /* of leakwatch                                            */
   int64_t description_index, time_index; /* of records that are arrays; 0: none               */
   uint64_t entries, verdicts[VERDICT_COUNT];
 };
@@ -37,18 +37,21 @@ struct tracked {
   enum verdict verdict;
   const char *description;
   size_t description_size;
-  double created; /* as recorded; NaN: not recorded               */
-  double retired; /* when it was said to be garbage; NaN: never   */
-  double age;     /* seconds; NaN: not known                      */
-  object_id held_by;  /* another survivor, or NO_OBJECT           */
-  uint32_t cause;     /* position in the list of causes, UINT32_MAX: none */
+  const char *trace; /* traceback of the creation, or NULL        */
+  size_t trace_size;
+  double created;    /* as recorded; NaN: not recorded               */
+  bool is_retired;   /* it was said to be garbage                   */
+  double retired;    /* when; NaN: not known or never               */
+  double age;        /* seconds; NaN: not known                      */
+  object_id held_by; /* another survivor, or NO_OBJECT           */
+  uint32_t cause;    /* position in the list of causes, UINT32_MAX: none */
 };
 
 struct trackers {
   struct VECTOR(struct tracker) list;    /* those that count                                */
   struct VECTOR(struct tracked) entries; /* grouped by tracker                              */
   struct VECTOR(struct tracker) candidates;
-  uint64_t other_weak; /* weak tables that are neither                                      */
+  uint64_t other_weak;  /* weak tables that are neither                                      */
   struct bitset tables; /* all trackers and candidates: chains do not pass through them     */
 };
 

@@ -2,7 +2,8 @@
  * the symbol that a file of the target has for their code.
  *
  * The library names come from package.loaded of each VM, read once; where one function has several,
- * the shortest, then the first in text order, wins, so that the answer does not depend on hashing. */
+ * the shortest, then the first in text order, wins, so that the answer does not depend on hashing.
+ */
 #include "graph/heap.h"
 
 struct c_name {
@@ -98,8 +99,10 @@ const char *heap_c_function_name(struct heap *heap, uint64_t code) {
     size_t middle = low + (high - low) / 2;
     const struct c_name *name = &heap->c_names->list.items[middle];
     if (name->code == code) return name->name;
-    if (name->code < code) low = middle + 1;
-    else high = middle;
+    if (name->code < code)
+      low = middle + 1;
+    else
+      high = middle;
   }
   const char *symbol;
   return source_symbol(heap->source, code, &symbol) ? symbol : NULL;

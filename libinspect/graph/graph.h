@@ -90,22 +90,22 @@ struct graph_label_source {
 struct graph {
   uint32_t object_count;
   uint64_t reference_count;
-  uint8_t *type;           /* enum object_type                                      */
-  uint8_t *flags;          /* enum object_flag, or-ed                               */
-  uint32_t *bytes;         /* shallow size as the VM counts it; UINT32_MAX: see big */
-  uint64_t *block_first;   /* first reference of object 65536*i ...                 */
-  uint32_t *first;         /* ... plus this: object_count + 1 entries               */
-  object_id *target;       /* of each reference                                     */
-  uint8_t *kind;           /* enum reference_kind                                   */
+  uint8_t *type;         /* enum object_type                                      */
+  uint8_t *flags;        /* enum object_flag, or-ed                               */
+  uint32_t *bytes;       /* shallow size as the VM counts it; UINT32_MAX: see big */
+  uint64_t *block_first; /* first reference of object 65536*i ...                 */
+  uint32_t *first;       /* ... plus this: object_count + 1 entries               */
+  object_id *target;     /* of each reference                                     */
+  uint8_t *kind;         /* enum reference_kind                                   */
   struct graph_root *roots;
   size_t root_count;
   struct graph_big {
     object_id object;
     uint64_t bytes;
-  } *big;                  /* objects of 4 GiB and more, sorted by id               */
+  } * big; /* objects of 4 GiB and more, sorted by id               */
   size_t big_count;
-  bool incomplete;         /* references were lost (damage, missing memory): what is not
-                              reached may still have been reachable                 */
+  bool incomplete; /* references were lost (damage, missing memory): what is not
+                      reached may still have been reachable                 */
   struct graph_label_source labels;
 };
 
@@ -127,7 +127,7 @@ const char *object_type_name(enum object_type type);
 /* "field", "index", "key", ...: the words of the JSON contract ("KEYED" is "index"). */
 const char *reference_kind_name(enum reference_kind kind);
 
-/* ---- What a walk may follow ------------------------------------------------------------------- */
+/* ---- What a walk may follow ------------------------------------------------------------------ */
 
 /* A restriction of the graph: one mechanism for "avoid this object", "only these kinds of
  * references" and "without this reference". A null pointer to a mask means no restriction. */
@@ -146,7 +146,8 @@ bool mask_is_cut(const struct graph_mask *mask, reference_id reference);
 
 static inline bool mask_follows(const struct graph_mask *mask, uint8_t kind,
                                 reference_id reference) {
-  return !mask || ((mask->kinds >> kind & 1) && (!mask->cut_count || !mask_is_cut(mask, reference)));
+  return !mask ||
+         ((mask->kinds >> kind & 1) && (!mask->cut_count || !mask_is_cut(mask, reference)));
 }
 
 /* Whether a collection follows the reference without looking at anything else: true for all of a
@@ -154,10 +155,14 @@ static inline bool mask_follows(const struct graph_mask *mask, uint8_t kind,
  * says that the reference before it in the row is the KEY of the same entry. */
 static inline bool graph_is_strong(uint8_t flags, uint8_t kind) {
   switch (flags & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES)) {
-  case 0: return true;
-  case OBJECT_WEAK_KEYS: return kind == REFERENCE_INDEX || kind == REFERENCE_METATABLE;
-  case OBJECT_WEAK_VALUES: return kind == REFERENCE_KEY || kind == REFERENCE_METATABLE;
-  default: return kind == REFERENCE_METATABLE;
+  case 0:
+    return true;
+  case OBJECT_WEAK_KEYS:
+    return kind == REFERENCE_INDEX || kind == REFERENCE_METATABLE;
+  case OBJECT_WEAK_VALUES:
+    return kind == REFERENCE_KEY || kind == REFERENCE_METATABLE;
+  default:
+    return kind == REFERENCE_METATABLE;
   }
 }
 
@@ -167,7 +172,7 @@ static inline bool graph_is_ephemeron_value(uint8_t flags, uint8_t kind) {
          (kind == REFERENCE_FIELD || kind == REFERENCE_KEYED);
 }
 
-/* ---- Tokens: labels made comparable across runs ----------------------------------------------- */
+/* ---- Tokens: labels made comparable across runs ---------------------------------------------- */
 
 /* Appends the canonical token of a reference of `from`, escaped:
  *   FIELD                  .name if the key is an identifier, else ["any text"]; [?] if unreadable
@@ -182,12 +187,12 @@ static inline bool graph_is_ephemeron_value(uint8_t flags, uint8_t kind) {
  *   STACK, MAYBE_STACK     :local(name), :stack if nameless
  *   USER_VALUE             :uservalue(1)
  *   CONSTANT, PROTOTYPE, DEBUG   :constant, :prototype, :debug
- * A name that is no identifier, such as (for state), is quoted: :local("(for state)"). False: out of
- * memory. */
+ * A name that is no identifier, such as (for state), is quoted: :local("(for state)"). False: out
+ * of memory. */
 bool graph_token(const struct graph *graph, object_id from, reference_id reference,
                  struct text *text);
 
-/* ---- Building by hand ------------------------------------------------------------------------- */
+/* ---- Building by hand ------------------------------------------------------------------------ */
 
 /* For tests and small synthetic graphs: objects first, then references row by row in any order of
  * rows; builder_finish sorts them into CSR. All return false when memory is out. */
@@ -195,8 +200,9 @@ struct graph_builder;
 struct graph_builder *graph_builder_create(void);
 bool graph_builder_object(struct graph_builder *builder, enum object_type type, uint8_t flags,
                           uint64_t bytes);
-/* `label` is the name (FIELD, UPVALUE, STACK ...) or NULL; `integer` the index (INDEX) or the number
- * of a nameless upvalue, user value or slot (from 1; 0: none). The order within a row is kept. */
+/* `label` is the name (FIELD, UPVALUE, STACK ...) or NULL; `integer` the index (INDEX) or the
+ * number of a nameless upvalue, user value or slot (from 1; 0: none). The order within a row is
+ * kept. */
 bool graph_builder_reference(struct graph_builder *builder, object_id from,
                              enum reference_kind kind, object_id to, const char *label,
                              int64_t integer);

@@ -9,7 +9,7 @@
 #include "graph/walk.h"
 #include "lua/stack.h"
 
-/* ---- Memory and VMs ---------------------------------------------------------------------------- */
+/* ---- Memory and VMs -------------------------------------------------------------------------- */
 
 struct inspect_error *heap_open(struct heap *heap, struct source *source) {
   *heap = (struct heap){.source = source};
@@ -58,7 +58,7 @@ struct inspect_error *heap_detect(struct heap *heap, const struct work *work) {
   return error;
 }
 
-/* ---- Choosing between layouts that fit equally ------------------------------------------------- */
+/* ---- Choosing between layouts that fit equally ----------------------------------------------- */
 
 static uint64_t magnitude(int64_t value) {
   return value < 0 ? -(uint64_t)value : (uint64_t)value;
@@ -90,7 +90,7 @@ static struct inspect_error *walk_with_best_layout(struct heap *heap, size_t ind
   return walk_vm(heap, index, discovery, work);
 }
 
-/* ---- From granules to ids ---------------------------------------------------------------------- */
+/* ---- From granules to ids -------------------------------------------------------------------- */
 
 static struct inspect_error *number_objects(struct heap *heap, const struct discovery *found) {
   TRY(address_map_seal(&heap->map));
@@ -148,7 +148,7 @@ static void adopt(struct heap *heap, struct discovery *found) {
   vector_free(&found->firsts);
 }
 
-/* ---- Roots ------------------------------------------------------------------------------------- */
+/* ---- Roots ----------------------------------------------------------------------------------- */
 
 struct roots VECTOR(struct graph_root);
 
@@ -236,7 +236,7 @@ static struct inspect_error *add_roots(struct heap *heap) {
   return NULL;
 }
 
-/* ---- The whole --------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 struct inspect_error *heap_build(struct heap *heap, const struct work *work) {
   struct discovery found = {0};

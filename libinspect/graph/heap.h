@@ -22,9 +22,9 @@ struct heap_vm {
   const char *evidence;
   object_id first;
   uint32_t count;
-  uint64_t object_bytes;     /* sum of the shallow sizes                                 */
-  uint64_t accounted_bytes;  /* objects, state block and string table                    */
-  int64_t residual;          /* what the VM says it has minus what was found; 0 is exact */
+  uint64_t object_bytes;    /* sum of the shallow sizes                                 */
+  uint64_t accounted_bytes; /* objects, state block and string table                    */
+  int64_t residual;         /* what the VM says it has minus what was found; 0 is exact */
   uint32_t coroutines;
   object_id main_thread, running_thread, registry, globals, loaded; /* NO_OBJECT: none   */
 };
@@ -35,8 +35,8 @@ struct heap {
   struct heap_vm *vms;
   size_t vm_count;
   struct graph graph;
-  uint32_t *granule;   /* of each object                                   */
-  object_id *by_rank;  /* objects by address                               */
+  uint32_t *granule;  /* of each object                                   */
+  object_id *by_rank; /* objects by address                               */
   struct label_cache *labels;
   struct c_names *c_names;
 };

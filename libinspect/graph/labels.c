@@ -173,7 +173,7 @@ static void read_label(void *context, object_id from, reference_id reference, st
   }
 }
 
-/* ---- Functions, strings, addresses ------------------------------------------------------------- */
+/* ---- Functions, strings, addresses ----------------------------------------------------------- */
 
 static const char *function_name(void *context, object_id object, struct arena *arena) {
   struct heap *heap = context;

@@ -75,7 +75,7 @@ static struct inspect_error *discover_roots(struct walk *walk) {
   return NULL;
 }
 
-/* ---- One object -------------------------------------------------------------------------------- */
+/* ---- One object ------------------------------------------------------------------------------ */
 
 static struct inspect_error *take_references(struct walk *walk) {
   struct discovery *found = walk->found;

@@ -24,7 +24,7 @@ static const uint8_t *probe_view(struct probe *probe, uint64_t address, uint64_t
   return range->bytes + (address - range->start);
 }
 
-/* ---- Confirming -------------------------------------------------------------------------------- */
+/* ---- Confirming ------------------------------------------------------------------------------ */
 
 static bool is_string(struct probe *probe, const struct layout *layout, uint64_t address,
                       const char *text) {
@@ -84,7 +84,7 @@ static bool confirm(struct probe *probe, const struct layout *layout, uint64_t a
   return registry_is_table(probe, layout, global) && names_metamethods(probe, layout, global);
 }
 
-/* ---- Scanning ---------------------------------------------------------------------------------- */
+/* ---- Scanning -------------------------------------------------------------------------------- */
 
 struct scan {
   struct probe probe;

@@ -122,7 +122,7 @@ const struct layout *layout_canned(size_t index);
 /* "lua_State.l_G", for messages and checks. */
 const char *layout_field_name(enum layout_field field);
 
-/* ---- Loads from bytes of the target ------------------------------------------------------------ */
+/* ---- Loads from bytes of the target ---------------------------------------------------------- */
 
 static inline uint64_t load_unsigned(const struct layout *layout, const uint8_t *bytes,
                                      unsigned size) {

@@ -9,7 +9,7 @@
 enum { LARGEST_HASH_LOG2 = 30, BIT_RAS = 0x80, BIT_DUMMY = 0x40, MODE_ABSENT = 1 << 3 };
 enum { MARKED_WHITES = 0x18, MARKED_FINALIZED = 0x40, PROTOTYPE_FIXED = 4 };
 
-/* ---- Values ------------------------------------------------------------------------------------ */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 struct lua_value value_load(const struct layout *layout, const uint8_t *bytes) {
   struct lua_value value = {.tag = bytes[layout->place[TValue_tt_].offset]};
@@ -32,7 +32,7 @@ int64_t value_integer(const struct vm *vm, struct lua_value value) {
   return (int64_t)value.bits;
 }
 
-/* ---- Strings ----------------------------------------------------------------------------------- */
+/* ---- Strings --------------------------------------------------------------------------------- */
 
 /* Length, place of the bytes and counted size of the string whose header is at `header`. */
 static void string_measure(const struct layout *layout, const uint8_t *header, uint64_t address,
@@ -83,7 +83,7 @@ bool string_equals(struct vm *vm, uint64_t address, const char *text, size_t siz
   return bytes && length == size && memcmp(bytes, text, size) == 0;
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------ */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 static uint64_t table_array_size(const struct layout *layout, const uint8_t *header) {
   uint64_t limit = load_field(layout, header, Table_alimit);
@@ -192,7 +192,7 @@ bool table_find_integer(struct vm *vm, const struct lua_table *table, int64_t wa
   return false;
 }
 
-/* ---- Weak modes -------------------------------------------------------------------------------- */
+/* ---- Weak modes ------------------------------------------------------------------------------ */
 
 static uint8_t mode_read(struct vm *vm, uint64_t metatable) {
   struct lua_table table;
@@ -224,7 +224,7 @@ static uint8_t mode_of(struct vm *vm, uint64_t metatable) {
   return entry->flags;
 }
 
-/* ---- Visiting ---------------------------------------------------------------------------------- */
+/* ---- Visiting -------------------------------------------------------------------------------- */
 
 enum object_type lua54_type(uint8_t tag) {
   switch (tag & ~TAG_COLLECTABLE) {

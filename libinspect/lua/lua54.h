@@ -48,7 +48,7 @@ int64_t value_integer(const struct vm *vm, struct lua_value value); /* of TAG_IN
 /* The value in a TValue at `bytes`. */
 struct lua_value value_load(const struct layout *layout, const uint8_t *bytes);
 
-/* ---- Tables ------------------------------------------------------------------------------------ */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 struct lua_table {
   uint64_t address, metatable; /* metatable 0: none                             */
@@ -79,14 +79,14 @@ bool table_find(struct vm *vm, const struct lua_table *table, const char *name, 
 bool table_find_integer(struct vm *vm, const struct lua_table *table, int64_t key,
                         struct lua_value *value);
 
-/* ---- Strings ----------------------------------------------------------------------------------- */
+/* ---- Strings --------------------------------------------------------------------------------- */
 
 /* The bytes of a string object; NULL if they cannot be read. Raw, valid as long as the source. */
 const char *string_bytes(struct vm *vm, uint64_t address, size_t *size);
 
 bool string_equals(struct vm *vm, uint64_t address, const char *text, size_t size);
 
-/* ---- The enumeration --------------------------------------------------------------------------- */
+/* ---- The enumeration ------------------------------------------------------------------------- */
 
 /* A reference as it is met: where it leads and where it was found. */
 struct raw_reference {

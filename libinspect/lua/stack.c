@@ -116,7 +116,7 @@ struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *threa
   return value_load(vm->layout, thread->slots + slot * vm->layout->size[SIZE_TValue]);
 }
 
-/* ---- Names ------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* Name of the `number`th (from 1) local that is active at `pc` (lfunc.c: luaF_getlocalname). */
 static const char *local_name(struct vm *vm, const uint8_t *prototype, uint64_t number, uint64_t pc,

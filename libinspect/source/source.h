@@ -40,14 +40,14 @@ struct source_thread {
 
 struct source {
   enum source_kind kind;
-  const char *path; /* absolute path of the core, or NULL                     */
-  const char *name; /* what text output shows: the core's base name           */
-  int64_t pid;      /* of the process that was dumped; 0 if not known         */
+  const char *path;    /* absolute path of the core, or NULL                     */
+  const char *name;    /* what text output shows: the core's base name           */
+  int64_t pid;         /* of the process that was dumped; 0 if not known         */
   const char *command; /* the process's name (NT_PRPSINFO), escaped, or NULL  */
-  int signal;       /* that killed it, or 0                                   */
-  double time;      /* when the dump was taken, seconds since 1970: the core file's
-                       modification time                                      */
-  double cpu_time;  /* CPU seconds the process had used (NT_PRSTATUS), negative if not known */
+  int signal;          /* that killed it, or 0                                   */
+  double time;         /* when the dump was taken, seconds since 1970: the core file's
+                          modification time                                      */
+  double cpu_time;     /* CPU seconds the process had used (NT_PRSTATUS), negative if not known */
 
   unsigned pointer_size; /* 4 or 8                                            */
   bool big_endian;
@@ -57,19 +57,20 @@ struct source {
   size_t segment_count;
   struct source_gap *gaps; /* sorted */
   size_t gap_count;
-  uint64_t missing_bytes; /* sum of the gaps */
+  uint64_t missing_bytes;          /* sum of the gaps */
   struct source_mapping *mappings; /* sorted */
   size_t mapping_count;
   struct source_thread *threads;
   size_t thread_count;
 
-  struct arena arena;       /* owns the arrays above                                   */
-  struct source_elf *elf;   /* core.c's and symbols.c's own data; NULL for mock memory */
+  struct arena arena;     /* owns the arrays above                                   */
+  struct source_elf *elf; /* core.c's and symbols.c's own data; NULL for mock memory */
 };
 
 /* Opens an ELF core and maps it. `exe` and `sysroot` as in struct inspect_target. The errors tell a
  * missing file, a file that is no core (a program, a text, an empty file, a compressed core) and an
- * unsupported machine apart, each with a hint. A truncated core opens; its gaps say what is lost. */
+ * unsupported machine apart, each with a hint. A truncated core opens; its gaps say what is lost.
+ */
 MUST_CHECK struct inspect_error *source_open_core(const char *path, const char *exe,
                                                   const char *sysroot, struct source **result);
 
@@ -94,7 +95,7 @@ bool source_symbol(struct source *source, uint64_t address, const char **name);
 /* Maps the file behind a mapping, found under the sysroot, as --exe, or at its own path, and only
  * if it is the same file (build-id, where the dump holds one). False if it cannot be had. Valid
  * until source_close. */
-bool source_file(struct source *source, const struct source_mapping *mapping,
-                 const uint8_t **bytes, size_t *size);
+bool source_file(struct source *source, const struct source_mapping *mapping, const uint8_t **bytes,
+                 size_t *size);
 
 #endif

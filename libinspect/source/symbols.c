@@ -40,7 +40,7 @@ struct source_symbols {
   struct VECTOR(struct module) modules;
 };
 
-/* ---- The functions of a module ------------------------------------------------------------- */
+/* ---- The functions of a module --------------------------------------------------------------- */
 
 static int compare_functions(const void *left, const void *right) {
   const struct function *a = left, *b = right;
@@ -100,7 +100,7 @@ static struct function *function_at(struct module *module, uint64_t address) {
   return low && address < items[low - 1].end ? &items[low - 1] : NULL;
 }
 
-/* ---- Modules ------------------------------------------------------------------------------- */
+/* ---- Modules --------------------------------------------------------------------------------- */
 
 /* Separate debug files by build-id, below the usual folder: no search by name in the folders of the
  * target, which may be anyone's, and no debuginfod. */
