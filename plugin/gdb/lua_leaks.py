@@ -1,0 +1,136 @@
+"""Lua heap analysis in gdb: `source plugin/gdb/lua_leaks.py`, then `lua-leaks`.
+
+Works on the core that is loaded, however it was loaded, and follows the user to another one.
+This file is the adapter, the only one that knows gdb; the commands are in ../lua_inspect/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+import gdb
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+try:
+    from lua_inspect import commands
+    from lua_inspect.host import Command, HostError, Target
+finally:
+    del sys.path[0]
+
+
+def core_path(description: str) -> str:
+    """The file of the core that is loaded; `description` is what gdb calls its kind of target.
+
+    gdb tells the path only in the text of `info target`, in the section headed by the description:
+    a tab, a back quote, the path, a quote and a comma. The path may hold quotes and commas itself,
+    so the longest one that names a file is taken.
+    """
+    text: str = gdb.execute("info target", to_string=True)
+    start = text.find(description + ":\n\t`") + len(description + ":\n\t`")
+    ends = [match.start() for match in re.finditer(r"', (?=[^\n]*\.\n)", text)]
+    paths = [text[start:end] for end in reversed(ends) if end > start]
+    for path in paths:
+        if os.path.isfile(path):
+            return path
+    raise HostError(
+        f"the core file {paths[-1] if paths else 'that gdb has loaded'} is no longer there",
+        "load the core again with `core-file FILE`",
+    )
+
+
+def core_argument() -> Optional[str]:
+    """The core that the user started gdb with as its only file: `gdb CORE`.
+
+    gdb takes a single file for a program, says that it is none, and has nothing loaded then; what
+    the user meant is plain.
+    """
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
+        path = os.fsdecode(words[-2])
+        with open(path, "rb") as file:
+            header = file.read(18)
+    except (OSError, IndexError):
+        return None
+    is_core = header[:4] == b"\x7fELF" and 4 in (header[16], header[17])  # ET_CORE, either order
+    return os.path.abspath(path) if is_core else None
+
+
+def sysroot() -> Optional[str]:
+    """The folder the user set as sysroot; gdb's default, `target:`, is none."""
+    value = gdb.parameter("sysroot")
+    return value if value and os.path.isdir(value) and value != "/" else None
+
+
+class GdbHost:
+    def target(self) -> Target:
+        connection = gdb.selected_inferior().connection
+        if connection is not None and connection.type == "core":
+            path = core_path(connection.description)
+            return Target(path, gdb.current_progspace().filename, sysroot())
+        if gdb.selected_inferior().pid:
+            raise HostError(
+                "the inferior is a process, not a core file",
+                "save it with `gcore FILE`, then load it with `core-file FILE`",
+            )
+        core = None if gdb.current_progspace().filename else core_argument()
+        if core is not None:
+            return Target(core, None, sysroot())
+        raise HostError("no core file is loaded", "load one with `core-file FILE`")
+
+    def write(self, text: str) -> None:
+        gdb.write(text)
+
+    def diagnose(self, text: str) -> None:
+        gdb.write(text, gdb.STDERR)
+        gdb.flush(gdb.STDERR)
+
+    def colour(self) -> bool:
+        return (
+            os.isatty(1)
+            and bool(gdb.parameter("style enabled"))
+            and not os.environ.get("NO_COLOR")
+        )
+
+    def interactive(self) -> bool:
+        return os.isatty(2)
+
+    def register(self, command: Command) -> None:
+        GdbCommand(command)
+
+
+class GdbCommand(gdb.Command):  # type: ignore[misc]
+    def __init__(self, command: Command) -> None:
+        self.__doc__ = command.help
+        self._command = command
+        super().__init__(command.name, gdb.COMMAND_DATA)
+
+    def invoke(self, arguments: str, from_tty: bool) -> None:
+        del from_tty
+        try:
+            self._command.run(arguments)
+        except HostError as error:
+            raise gdb.GdbError(error.message) from None
+
+    def complete(self, text: str, word: Optional[str]) -> List[str]:
+        try:
+            names = self._command.complete(text)
+        except Exception:  # a traceback is no completion
+            return []
+        # gdb breaks words at dashes and dots too, and wants only what replaces its `word`.
+        last = text.split(" ")[-1]
+        known = len(last) - len(last if word is None else word)
+        return [name[known:] for name in names]
+
+
+def load() -> None:
+    try:
+        commands.register(GdbHost())
+    except HostError as error:
+        gdb.write(error.message + "\n", gdb.STDERR)
+
+
+load()

@@ -1,0 +1,324 @@
+"""The commands of the library's table, run for a host.
+
+A command runs on a thread of its own while the host's thread carries its output to the debugger.
+So Ctrl-C, which debuggers turn into a KeyboardInterrupt on their own thread at any point, can never
+strike inside a callback of the library, and the debugger is only ever called on its own thread.
+The invariant: the host's thread does not leave a command before the command's thread has ended.
+
+Ctrl-C while the library works cancels it and the partial answer is printed; Ctrl-C (or `q` in the
+pager) while the answer is printed ends the printing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import signal
+import threading
+import time
+from collections import OrderedDict, deque
+from pathlib import Path
+from typing import Callable, Deque, List, Optional, Tuple
+
+from .host import Host, HostError, Target
+from .library import (
+    CommandFailed,
+    Invocation,
+    Io,
+    Library,
+    LibraryError,
+    Option,
+    Session,
+    load,
+)
+
+INTERRUPTED = 130
+FAILED = 2
+PROGRESS_AFTER = 1.0  # seconds before a progress line appears
+SESSIONS = 2  # kept open: two inferiors with a core each do not evict each other
+
+# Signals belong to the debugger's own thread.
+_DEBUGGER_SIGNALS = (signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGWINCH)
+
+SessionKey = Tuple[str, int, int, Optional[str], Optional[str]]
+
+
+class Refused(HostError):
+    """The library's own account of an error: whole, with name and hint."""
+
+
+def sentence(message: str, hint: Optional[str]) -> str:
+    """An error of this side in the form that the library gives its own."""
+    return f"lua-inspect: {message}" + (f"\n  hint: {hint}" if hint else "")
+
+
+class Run:
+    """One command on its way: what its thread has said and the host has not heard yet."""
+
+    def __init__(self, host: Host, quiet: bool) -> None:
+        self.host = host
+        self.status = FAILED
+        self.failure: Optional[BaseException] = None
+        self.diagnostics = ""
+        self._shows_progress = not quiet and host.interactive()
+        self._started = time.monotonic()
+        self._pieces: Deque[str] = deque()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._wake = threading.Event()
+        self._progress = ""
+        self._progress_width = 0
+        self._printing = False
+        self._closed = False
+        self._cancelled = False
+        self._finished = False
+
+    def io(self) -> Io:
+        return Io(
+            output=self._take_output,
+            diagnostic=self._take_diagnostic,
+            progress=self._take_progress,
+            cancelled=lambda: self._cancelled,
+            terminal=self.host.colour(),
+        )
+
+    # On the command's thread.
+
+    def _take_output(self, piece: bytes) -> bool:
+        self._pieces.append(self._decoder.decode(piece))
+        self._wake.set()
+        return not self._closed
+
+    def _take_diagnostic(self, text: bytes) -> None:
+        self.diagnostics += text.decode("utf-8", "backslashreplace")
+
+    def _take_progress(self, phase: str, share: float) -> None:
+        self._progress = f"{phase} {100 * share:3.0f} %" if share >= 0 else phase
+
+    def _work(self, work: Callable[[], int]) -> None:
+        try:
+            self.status = work()
+        except CommandFailed:
+            self.status = FAILED
+        except BaseException as error:
+            self.failure = error
+        self._finished = True
+        self._wake.set()
+
+    # On the host's thread.
+
+    def start(self, work: Callable[[], int]) -> threading.Thread:
+        thread = threading.Thread(target=self._work, args=(work,), daemon=True)
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, _DEBUGGER_SIGNALS)
+        try:
+            thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        return thread
+
+    def carry(self) -> None:
+        """Carries output to the host until the command's thread is done."""
+        while True:
+            try:
+                self._wake.wait(0.1)
+                self._wake.clear()
+                finished = self._finished
+                self._print()
+                if finished:
+                    return
+                self._draw_progress()
+            except KeyboardInterrupt:
+                self._cancelled = True
+                self._closed = self._printing
+
+    def _print(self) -> None:
+        if self._pieces:
+            self._clear_progress()
+        while self._pieces and not self._closed:
+            self._printing = True
+            self.host.write(self._pieces[0])
+            self._pieces.popleft()
+
+    def _draw_progress(self) -> None:
+        if (
+            self._shows_progress
+            and self._progress
+            and not self._printing
+            and time.monotonic() - self._started > PROGRESS_AFTER
+        ):
+            line = self._progress[:78]
+            self.host.diagnose("\r" + line.ljust(self._progress_width))
+            self._progress_width = len(line)
+
+    def _clear_progress(self) -> None:
+        if self._progress_width:
+            self.host.diagnose("\r" + " " * self._progress_width + "\r")
+            self._progress_width = 0
+
+    def finish(self) -> None:
+        """Ends a command that said all it had to say on the host's thread."""
+        self._finished = True
+        self._wake.set()
+        self.carry()
+        self.end()
+
+    def end(self) -> None:
+        """Says what is to be said after the answer; an answer may have been empty."""
+        self._clear_progress()
+        if self.failure:
+            raise HostError(f"internal error: {self.failure!r}", "please report it")
+        if self._closed or self.status == INTERRUPTED:
+            self._diagnose()
+            raise KeyboardInterrupt
+        if self.status == FAILED and self.diagnostics:
+            raise Refused(self.diagnostics.rstrip("\n"))
+        self._diagnose()
+
+    def _diagnose(self) -> None:
+        if self.diagnostics:
+            self.host.diagnose(self.diagnostics)
+
+
+class Sessions:
+    """Open sessions, by what they were opened from; a core that changed on disk is another one."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[SessionKey, Session] = OrderedDict()
+
+    def key(self, target: Target, invocation: Invocation) -> SessionKey:
+        try:
+            status = os.stat(target.core)
+        except OSError as error:
+            raise HostError(
+                f"{target.core}: {error.strerror}",
+                "load the core again",
+            ) from None
+        exe, sysroot = invocation.files()
+        return (
+            target.core,
+            status.st_mtime_ns,
+            status.st_size,
+            exe or target.exe,
+            sysroot or target.sysroot,
+        )
+
+    def get(self, key: SessionKey, invocation: Invocation, io: Io) -> Session:
+        for other in [k for k in self._open if k[0] == key[0] and k[1:3] != key[1:3]]:
+            self._open.pop(other).close()
+        session = self._open.get(key)
+        if session is None:
+            session = invocation.open(key[0], key[3], key[4], io)
+            self._open[key] = session
+        self._open.move_to_end(key)
+        while len(self._open) > SESSIONS:
+            self._open.popitem(last=False)[1].close()
+        return session
+
+
+class Plugin:
+    """The library and its sessions, for one host."""
+
+    def __init__(self, host: Host, library: Library) -> None:
+        self.host = host
+        self.library = library
+        self.sessions = Sessions()
+        self._thread: Optional[threading.Thread] = None
+
+    def run(self, command: str, arguments: str) -> None:
+        if self._thread and self._thread.is_alive():
+            raise HostError("the command before is still ending", "try again")
+        invocation = self._parse(command, arguments)
+        if invocation is None:
+            return
+        try:
+            self._run(invocation)
+        finally:
+            # Unless the user left by brute force: then the thread still needs it.
+            if not (self._thread and self._thread.is_alive()):
+                invocation.free()
+
+    def _parse(self, command: str, arguments: str) -> Optional[Invocation]:
+        run = Run(self.host, quiet=True)
+        try:
+            return self.library.parse(command, arguments, run.io())
+        except CommandFailed:
+            run.finish()
+            return None
+
+    def _run(self, invocation: Invocation) -> None:
+        key: Optional[SessionKey] = None
+        if invocation.needs_session():
+            key = self.sessions.key(self.host.target(), invocation)
+        run = Run(self.host, invocation.quiet())
+        io = run.io()
+
+        def work() -> int:
+            session = self.sessions.get(key, invocation, io) if key else None
+            return invocation.run(session, io)
+
+        self._thread = run.start(work)
+        run.carry()
+        self._thread.join()
+        run.end()
+
+
+class TableCommand:
+    """A command of the library's table, under the name it has in a debugger."""
+
+    def __init__(self, plugin: Plugin, command: str) -> None:
+        self._plugin = plugin
+        self._command = command
+        self.name = "lua-" + command
+        self.help = plugin.library.help(command)
+
+    def run(self, arguments: str) -> None:
+        try:
+            self._plugin.run(self._command, arguments)
+        except Refused:
+            raise
+        except HostError as error:
+            raise HostError(sentence(error.message, error.hint)) from None
+        except Exception as error:
+            raise HostError(
+                sentence(f"internal error: {error!r}", "please report it")
+            ) from None
+
+    def complete(self, text: str) -> List[str]:
+        """Words that may stand where the last word of `text` stands, whole."""
+        words = text.split(" ")
+        last = words[-1]
+        before = [word for word in words[:-1] if word]
+        options = list(self._plugin.library.options(self._command))
+        names: List[str] = []
+        expected = self._argument_after(before[-1], options) if before else ""
+        if expected:
+            names = files(last) if expected in ("FILE", "DIR") else []
+        elif last.startswith("-"):
+            names = ["--" + option.name for option in options]
+        elif self._command == "help" and not before:
+            names = list(self._plugin.library.commands())
+        return [name for name in names if name.startswith(last)]
+
+    @staticmethod
+    def _argument_after(word: str, options: List[Option]) -> str:
+        for option in options:
+            if word == "--" + option.name or word == "-" + (option.letter or " "):
+                return option.argument
+        return ""
+
+
+def files(start: str) -> List[str]:
+    """Files and folders whose path starts with `start`."""
+    found = sorted(glob.glob(glob.escape(os.path.expanduser(start)) + "*"))
+    return [path + "/" if os.path.isdir(path) else path for path in found]
+
+
+def register(host: Host) -> None:
+    """Loads the library and registers its commands. Raises HostError if there is none to load."""
+    try:
+        library = load(Path(__file__).resolve().parent.parent)
+    except LibraryError as error:
+        raise HostError(sentence(error.message, error.hint)) from None
+    plugin = Plugin(host, library)
+    for command in library.commands():
+        host.register(TableCommand(plugin, command))
