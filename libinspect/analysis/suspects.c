@@ -4,7 +4,8 @@
  * objects of the chain are tried from the end on: O(1) each. (The dominator tree draws the edge to
  * an ephemeron's value from the key, so the common dominator itself need not be on the chain.) If
  * none is one, the members below each object of the chain are counted by bisection in their sorted
- * preorder numbers. The start of the chain is never a suspect: no reference leads to it. */
+ * preorder numbers. Survivors count only if nothing that holds them does. The start of the chain is
+ * never a suspect: no reference leads to it. */
 #include "analysis/suspects.h"
 
 void suspects_free(struct suspects *suspects) { vector_free(&suspects->order); }
@@ -77,12 +78,21 @@ static size_t find_most(const struct suspects *suspects, const struct cause *cau
   return best;
 }
 
+/* The end of the chain, if no other member stays without it: a cause that hangs directly on a start
+ * (`_G.forgotten`) and has no holder in between. */
+static size_t find_first_member(const struct suspects *suspects, const struct cause *cause) {
+  size_t last = cause->chain.count - 1;
+  if (cause->chain.count < 2) return 0;
+  return count_dominated(suspects, cause->chain.items[last].object) == cause->count ? last : 0;
+}
+
 bool suspects_find(struct suspects *suspects, struct cause *cause, const object_id *members) {
   cause->retained_bytes = dominators_retained_by_set(suspects->dominators, members, cause->count);
   if (cause->retained_bytes == UINT64_MAX || !sort_members(suspects, members, cause->count))
     return false;
   size_t position = find_common(suspects, cause, members);
   if (!position) position = find_most(suspects, cause);
+  if (!position) position = find_first_member(suspects, cause);
   if (!position) return true;
   object_id object = cause->chain.items[position].object;
   bool is_folded = suspects->graph->type[object] == OBJECT_UPVALUE;

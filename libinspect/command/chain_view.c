@@ -238,7 +238,11 @@ static void page_step(struct command_context *context, struct chain_view *view,
   bool is_leaf = position + 1 == chain->count,
        is_suspect = position && position == options->suspect;
   const char *note = is_leaf ? NULL : describe_object(session, object, context->arena);
-  if (is_suspect && options->suspect_note) note = options->suspect_note;
+  if (is_suspect && options->suspect_note) {
+    bool says_more = note && graph->type[object] != OBJECT_TABLE;
+    note = says_more ? arena_printf(context->arena, "%s; %s", note, options->suspect_note)
+                     : options->suspect_note;
+  }
   if (position == 0) {
     chain_view_step(view, root_words(context, chain, options->from), false, false, note);
     *may_join = true;

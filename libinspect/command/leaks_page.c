@@ -178,14 +178,18 @@ static void line_members(struct line *line, const struct leaks *leaks, size_t ca
   line_words(line, STYLE_HEADING, " held by these");
 }
 
-static void line_ages(struct line *line, const struct leak_cause *cause) {
+static void line_ages(struct command_context *context, struct line *line,
+                      const struct leak_cause *cause) {
   if (isnan(cause->youngest)) return;
   line_words(line, STYLE_PLAIN, "   age ");
   line_cell(line, STYLE_PLAIN, cell_duration(cause->youngest));
   double span = cause->oldest - cause->youngest;
-  if (span <= 0) return;
-  line_words(line, STYLE_PLAIN, " .. ");
-  line_cell(line, STYLE_PLAIN, cell_duration(cause->oldest));
+  const char *youngest = render_cell(context->arena, cell_duration(cause->youngest));
+  const char *oldest = render_cell(context->arena, cell_duration(cause->oldest));
+  if (youngest && oldest && strcmp(youngest, oldest) != 0) {
+    line_words(line, STYLE_PLAIN, " .. ");
+    line_cell(line, STYLE_PLAIN, cell_duration(cause->oldest));
+  }
   enum { ENOUGH = 10 };
   if (cause->cause->count >= ENOUGH && span >= 60)
     line_printf(line, STYLE_PLAIN, ", %.3g a minute",
@@ -208,7 +212,7 @@ static void page_cause_heading(struct command_context *context, const struct lea
               cell_ratio(heap ? (double)mine->cause->retained_bytes / (double)heap : 0));
     line_words(line, STYLE_PLAIN, ")");
   }
-  line_ages(line, mine);
+  line_ages(context, line, mine);
   if (session->heap.vm_count > 1) line_printf(line, STYLE_PLAIN, "   VM %zu", mine->vm + 1);
 }
 

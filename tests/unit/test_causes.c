@@ -370,6 +370,18 @@ static void test_no_suspect(void **state) {
   done();
 }
 
+/* A forgotten global: nothing but the start holds it, so the reference to itself is the suspect. */
+static void test_directly_on_the_start(void **state) {
+  (void)state;
+  make_tables("xy");
+  hand_field(&hand, 'G', "forgotten", 'x');
+  hand_field(&hand, 'x', "child", 'y');
+  group("xy");
+  expect_one("_G.forgotten", 2);
+  expect_suspect('x', 2, 2);
+  done();
+}
+
 /* Also held from elsewhere: dominated less, and not freed by the cut. */
 static void test_held_twice(void **state) {
   (void)state;
@@ -618,8 +630,8 @@ static void check_causes(void) {
     if (suspect) {
       assert_int_equal(cause->suspect, suspect);
       assert_int_equal(cause->only_holder_of, cause->count);
-    } else {
-      assert_true(cause->only_holder_of < cause->count);
+    } else if (cause->only_holder_of == cause->count) { /* the representative itself, see above */
+      assert_int_equal(cause->suspect, cause->chain.count - 1);
     }
     for (size_t j = 0; j < cause->count; j++) {
       size_t k = 0;
@@ -687,6 +699,7 @@ int main(void) {
       cmocka_unit_test(test_common_holder),
       cmocka_unit_test(test_holder_of_most),
       cmocka_unit_test(test_no_suspect),
+      cmocka_unit_test(test_directly_on_the_start),
       cmocka_unit_test(test_held_twice),
       cmocka_unit_test(test_upvalue_is_suspect),
       cmocka_unit_test(test_dominator_not_on_chain),
