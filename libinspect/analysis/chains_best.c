@@ -380,9 +380,12 @@ static struct inspect_error *find_others(struct best *best) {
   best->starts = tiers_starts(&best->tiers, &best->start_count);
   best->distance = malloc(((size_t)best->graph->object_count + 1) * sizeof *best->distance);
   if (!best->starts || !best->distance) return error_no_memory();
+  unsigned tiers = best->sources.tiers;
+  for (size_t i = 0; i < best->start_count; i++)
+    tiers |= 1U << best->starts[i].tier;
   best->tier = best->chains.tier[best->object];
   for (; best->tier < TIER_COUNT && best->found < best->wanted; best->tier++)
-    TRY(find_in_tier(best));
+    if (tiers >> best->tier & 1) TRY(find_in_tier(best)); /* else no chain is of this tier */
   return NULL;
 }
 

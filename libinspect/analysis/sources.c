@@ -28,13 +28,14 @@ uint8_t sources_tier(const struct tiers *tiers, const struct chains *chains, obj
   return chains->tier[key] > tier ? chains->tier[key] : tier;
 }
 
-static bool is_source(const struct transposition *transposition, object_id from,
-                      reference_id reference) {
+/* The tier of a reference that belongs into the graph, TIER_COUNT for others. */
+static uint8_t source_tier(const struct transposition *transposition, object_id from,
+                           reference_id reference) {
   const struct graph *graph = transposition->tiers->graph;
   object_id target = graph->target[reference];
-  return (graph->type[target] != OBJECT_STRING || target == transposition->object) &&
-         bitset_has(&transposition->chains->settled, target) &&
-         sources_tier(transposition->tiers, transposition->chains, from, reference) < TIER_COUNT;
+  if (graph->type[target] == OBJECT_STRING && target != transposition->object) return TIER_COUNT;
+  if (!bitset_has(&transposition->chains->settled, target)) return TIER_COUNT;
+  return sources_tier(transposition->tiers, transposition->chains, from, reference);
 }
 
 /* Counts the sources of every object in first[], or enters them there and moves first[] on. */
@@ -48,7 +49,9 @@ static struct inspect_error *pass(const struct transposition *transposition, boo
     if (!bitset_has(&transposition->chains->settled, from)) continue;
     reference_id end = graph_first(graph, (uint64_t)from + 1);
     for (reference_id i = graph_first(graph, from); i < end; i++) {
-      if (!is_source(transposition, from, i)) continue;
+      uint8_t tier = source_tier(transposition, from, i);
+      if (tier == TIER_COUNT) continue;
+      sources->tiers |= 1U << tier;
       uint64_t position = sources->first[graph->target[i]]++;
       if (!enter) continue;
       sources->low[position] = (uint32_t)i;

@@ -12,6 +12,7 @@ struct sources {
   uint64_t *first; /* the sources of object v are at first[v] .. first[v + 1] - 1          */
   uint32_t *low;   /* lower 32 bits of the reference                                       */
   uint8_t *high;   /* the others, NULL if there are none                                   */
+  unsigned tiers;  /* bit (1 << tier): a reference needs it                                  */
 };
 
 /* `chains` has settled everything but strings. On error it is empty. */

@@ -1,12 +1,10 @@
 /* heap.c - from a source to the graph of all its VMs.
  *
- * Two passes: walk.c discovers objects and leaves references as granule numbers; here they become
- * ids. A granule's rank among the marked ones numbers objects by address; by_rank turns that into
- * the order of discovery, in which neighbours in the graph are neighbours in memory. References
- * that lead to no object (stale stack slots, dead objects' leftovers) are dropped in that pass. */
+ * Two passes over the heap: walk.c discovers objects and leaves references as granule numbers, link.c
+ * turns these into ids. Here: which memory, which VMs, which of two layouts that fit, which roots. */
 #include "graph/heap.h"
 
-#include "graph/walk.h"
+#include "graph/link.h"
 #include "lua/stack.h"
 
 /* ---- Memory and VMs -------------------------------------------------------------------------- */
@@ -90,48 +88,7 @@ static struct inspect_error *walk_with_best_layout(struct heap *heap, size_t ind
   return walk_vm(heap, index, discovery, work);
 }
 
-/* ---- From granules to ids -------------------------------------------------------------------- */
-
-static struct inspect_error *number_objects(struct heap *heap, const struct discovery *found) {
-  TRY(address_map_seal(&heap->map));
-  heap->by_rank = malloc((found->granules.count + 1) * sizeof *heap->by_rank);
-  if (!heap->by_rank) return error_no_memory();
-  for (size_t i = 0; i < found->granules.count; i++)
-    heap->by_rank[address_map_rank(&heap->map, found->granules.items[i])] = (object_id)i;
-  return NULL;
-}
-
-/* Converts the references in place, drops those that lead to no object, and lays out the rows. */
-static struct inspect_error *convert_references(struct heap *heap, struct discovery *found,
-                                                const struct work *work) {
-  struct graph *graph = &heap->graph;
-  uint32_t count = (uint32_t)found->granules.count;
-  graph->first = malloc(((size_t)count + 1) * sizeof *graph->first);
-  graph->block_first = malloc(((size_t)(count >> 16) + 1) * sizeof *graph->block_first);
-  if (!graph->first || !graph->block_first) return error_no_memory();
-  uint64_t kept = 0;
-  for (uint64_t object = 0; object <= count; object++) {
-    if (!(object & 0xFFFF)) {
-      graph->block_first[object >> 16] = kept;
-      if (work_stops(work, "linking objects", object, count)) return error_interrupted();
-    }
-    uint64_t offset = kept - graph->block_first[object >> 16];
-    if (offset > UINT32_MAX)
-      return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references in one place");
-    graph->first[object] = (uint32_t)offset;
-    if (object == count) break;
-    uint64_t end = object + 1 < count ? found->firsts.items[object + 1] : found->targets.count;
-    for (uint64_t i = found->firsts.items[object]; i < end; i++) {
-      uint32_t granule = found->targets.items[i];
-      if (!address_map_is_marked(&heap->map, granule)) continue;
-      found->targets.items[kept] = heap->by_rank[address_map_rank(&heap->map, granule)];
-      found->kinds.items[kept++] = found->kinds.items[i];
-    }
-  }
-  graph->object_count = count;
-  graph->reference_count = kept;
-  return NULL;
-}
+/* ---- From discovery to the graph ------------------------------------------------------------- */
 
 /* Hands the arrays over to the graph. */
 static void adopt(struct heap *heap, struct discovery *found) {
@@ -243,8 +200,7 @@ struct inspect_error *heap_build(struct heap *heap, const struct work *work) {
   struct inspect_error *error = NULL;
   for (size_t i = 0; !error && i < heap->vm_count; i++)
     error = walk_with_best_layout(heap, i, &found, work);
-  if (!error) error = number_objects(heap, &found);
-  if (!error) error = convert_references(heap, &found, work);
+  if (!error) error = link_objects(heap, &found, work);
   if (error) {
     discovery_free(&found);
     return error;
