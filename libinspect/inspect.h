@@ -92,6 +92,7 @@ struct inspect_target {
   int64_t pid;         /* process to attach to, or 0                                   */
   const char *exe;     /* the program's file if it is not where the core says, or NULL */
   const char *sysroot; /* prefix for the files of the target, or NULL                  */
+  const char *layout;  /* a file that tells how Lua's structures lie, or NULL          */
 };
 
 /* Parses the shell's command line, `lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]`. argv[0] is the

@@ -9,8 +9,9 @@
  *   both, steps 2 and 4  the value, if a string; the key, if a string and the value is left
  *   both, steps 4 and 5  the key, if a string; the value, if a string and the key is left
  *
- * Objects held only by a pending finalizer count as reached in all steps. A second marking without
- * those roots, needed only if there are any, tells them from the live ones. */
+ * The second collection is computed only if it could leave less: if there are pending finalizers,
+ * or if a dropped entry has an object as key. Otherwise it leaves what steps 1 and 2 marked:
+ * nothing that they used has gone with the first. */
 #include "analysis/collect.h"
 
 #include <stdlib.h>
@@ -38,14 +39,15 @@ static void clear_values_first(struct marking *marking, object_id table) {
   }
 }
 
-/* Steps 4 and 5 for a table reached in step 3: keys go before values. */
+/* Steps 4 and 5 for a table reached in step 3: keys go before values, and even before the keys of
+ * empty entries are forgotten. */
 static void clear_keys_first(struct marking *marking, object_id table) {
   const struct graph *graph = marking->graph;
   bool both = graph->flags[table] & OBJECT_WEAK_KEYS;
   reference_id first = graph_first(graph, table), end = graph_first(graph, (uint64_t)table + 1);
   for (reference_id i = first; i < end; i++) {
     if (!is_string(graph, graph->target[i])) continue;
-    if (graph->kind[i] == REFERENCE_KEY && both)
+    if ((graph->kind[i] == REFERENCE_KEY && both) || graph->kind[i] == REFERENCE_LEFTOVER)
       marking_follow(marking, i);
     else if (is_entry_value(graph->kind[i]) &&
              (!both || is_left(marking, entry_key(graph, first, i))))
@@ -62,13 +64,16 @@ static void clear(struct marking *marking, size_t from,
   }
 }
 
-/* Step 3. Who waits on the list of due finalizers already is a root, if the collector says so. */
+/* Step 3. Who waits on the list of due finalizers already is a root, if the collector says so. What
+ * the collection before did not find in use has had its finalizer called. */
 static void resurrect(struct marking *marking) {
   const struct graph *graph = marking->graph;
   for (uint32_t object = next_with_flags(graph, 0, OBJECT_HAS_FINALIZER);
        object < graph->object_count;
        object = next_with_flags(graph, object + 1, OBJECT_HAS_FINALIZER))
-    if (!(graph->flags[object] & (OBJECT_DEAD | OBJECT_PENDING))) marking_add(marking, object);
+    if (!(graph->flags[object] & (OBJECT_DEAD | OBJECT_PENDING)) &&
+        (!marking->before || bitset_has(marking->before, object)))
+      marking_add(marking, object);
 }
 
 static bool has_pending_roots(const struct graph *graph) {
@@ -77,8 +82,30 @@ static bool has_pending_roots(const struct graph *graph) {
   return false;
 }
 
+/* Whether a weak-value table among the first `count` held a key, other than a string, for an entry
+ * that is dropped. */
+static bool drops_keys(const struct marking *marking, size_t count, const struct bitset *live) {
+  const struct graph *graph = marking->graph;
+  for (size_t i = 0; i < count; i++) {
+    object_id table = marking->weak.items[i];
+    uint8_t mode = graph->flags[table] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES);
+    reference_id end = graph_first(graph, (uint64_t)table + 1);
+    if (mode != OBJECT_WEAK_VALUES) continue;
+    for (reference_id key = graph_first(graph, table); key < end; key++)
+      if (graph->kind[key] == REFERENCE_KEY && !is_string(graph, graph->target[key]) &&
+          entry_is_dropped(graph, live, end, key))
+        return true;
+  }
+  return false;
+}
+
 static void copy(struct bitset *to, const struct bitset *from) {
   memcpy(to->words, from->words, (size_t)(from->size / 64 + 1) * 8);
+}
+
+static void intersect(struct bitset *set, const struct bitset *other) {
+  for (uint64_t i = 0; i < set->size / 64 + 1; i++)
+    set->words[i] &= other->words[i];
 }
 
 static void subtract(struct bitset *from, const struct bitset *other) {
@@ -86,32 +113,50 @@ static void subtract(struct bitset *from, const struct bitset *other) {
     from->words[i] &= ~other->words[i];
 }
 
-/* Steps 1 to 5; `live` is what steps 1 and 2 mark. */
-static struct inspect_error *mark_left(struct marking *marking, struct bitset *live) {
-  marking_add_roots(marking, true);
-  TRY(marking_run(marking));
-  size_t reached = marking->weak.count;
-  clear(marking, 0, clear_values_first);
-  copy(live, marking->marked);
+/* Steps 3 to 5, after `reached` weak tables were reached in step 1. */
+static struct inspect_error *mark_resurrected(struct marking *marking, size_t reached) {
   resurrect(marking);
   TRY(marking_run(marking));
   clear(marking, reached, clear_keys_first);
   return NULL;
 }
 
-/* Steps 1 and 2 as if the due finalizers had been called and let go of their objects. */
-static struct inspect_error *mark_without_pending(struct marking *marking, struct bitset *live) {
-  memset(live->words, 0, (size_t)(live->size / 64 + 1) * 8);
-  marking_restart(marking, live);
-  marking_add_roots(marking, false);
+/* The first collection; `live` is what steps 1 and 2 mark. */
+static struct inspect_error *collect_first(struct marking *marking, struct bitset *live,
+                                           bool *leaves_less) {
+  marking_add_roots(marking, true);
   TRY(marking_run(marking));
+  size_t reached = marking->weak.count;
   clear(marking, 0, clear_values_first);
-  return NULL;
+  copy(live, marking->marked);
+  *leaves_less = has_pending_roots(marking->graph) || drops_keys(marking, reached, live);
+  return mark_resurrected(marking, reached);
+}
+
+/* The second one, after one that found `live` in use and left `left`; replaces `live`. What it
+ * marks beyond `left` are strings of weak entries that the first one dropped. */
+static struct inspect_error *collect_second(struct marking *marking, const struct bitset *left,
+                                            struct bitset *live) {
+  struct bitset again;
+  if (!bitset_init(&again, marking->graph->object_count)) return error_no_memory();
+  marking_restart(marking, &again, live);
+  marking_add_roots(marking, false);
+  struct inspect_error *error = marking_run(marking);
+  size_t reached = marking->weak.count;
+  if (!error) {
+    clear(marking, 0, clear_values_first);
+    error = mark_resurrected(marking, reached);
+  }
+  intersect(&again, left);
+  if (!error) copy(live, &again);
+  bitset_free(&again);
+  return error;
 }
 
 static struct inspect_error *fill(struct marking *marking, struct collection *result) {
-  TRY(mark_left(marking, &result->live));
-  if (has_pending_roots(marking->graph)) TRY(mark_without_pending(marking, &result->live));
+  bool leaves_less;
+  TRY(collect_first(marking, &result->live, &leaves_less));
+  if (leaves_less) TRY(collect_second(marking, &result->finalizer, &result->live));
   subtract(&result->finalizer, &result->live);
   return NULL;
 }

@@ -19,7 +19,7 @@ bool holding_holds(const struct holding *holding, object_id object, reference_id
     object_id key = entry_key(graph, graph_first(graph, object), reference);
     return key == NO_OBJECT || is_string(graph, key);
   }
-  if (!is_string(graph, graph->target[reference])) return false;
+  if (!is_string(graph, graph->target[reference]) || kind == REFERENCE_LEFTOVER) return false;
   if (kind != REFERENCE_KEY || (flags & BOTH) != BOTH) return true;
   object_id value = entry_value(graph, graph_first(graph, (uint64_t)object + 1), reference);
   return value == NO_OBJECT || is_string(graph, value) || !holding->left ||

@@ -40,10 +40,11 @@ void marking_free(struct marking *marking) {
   *marking = (struct marking){0};
 }
 
-void marking_restart(struct marking *marking, struct bitset *marked) {
+void marking_restart(struct marking *marking, struct bitset *marked, const struct bitset *before) {
   free(marking->waits);
   marking->waits = NULL;
   marking->marked = marked;
+  marking->before = before;
   marking->head = marking->tail = 0;
   marking->weak.count = marking->ephemerons.count = marking->values.count = 0;
 }
@@ -84,7 +85,9 @@ static struct inspect_error *visit_weak(struct marking *marking, object_id table
   for (reference_id reference = first; reference < end; reference++) {
     uint8_t kind = graph->kind[reference];
     if (graph_is_strong(flags, kind)) {
-      marking_follow(marking, reference);
+      bool is_key = kind == REFERENCE_KEY && marking->before;
+      if (!is_key || !entry_is_dropped(graph, marking->before, end, reference))
+        marking_follow(marking, reference);
     } else if (graph_is_ephemeron_value(flags, kind)) {
       object_id key = entry_key(graph, first, reference);
       if (key == NO_OBJECT || is_string(graph, key))

@@ -25,6 +25,8 @@ struct marking {
   const struct graph_mask *mask;
   const struct work *work;
   struct bitset *marked;         /* the caller's                                          */
+  const struct bitset *before;   /* what a collection before this one found in use: entries with
+                                    weak values that are not in it are gone; NULL: none before */
   object_id *queue;              /* every marked object once, in order of marking         */
   uint32_t head, tail;           /* queue[head .. tail) has still to be visited           */
   struct object_list weak;       /* weak tables of any mode, in order of visit            */
@@ -40,8 +42,8 @@ MUST_CHECK struct inspect_error *marking_init(struct marking *marking, const str
                                               const struct work *work, struct bitset *marked);
 void marking_free(struct marking *marking);
 
-/* Starts over with another empty set. */
-void marking_restart(struct marking *marking, struct bitset *marked);
+/* Starts over with another empty set, after a collection that found `before` in use. */
+void marking_restart(struct marking *marking, struct bitset *marked, const struct bitset *before);
 
 /* Marks one object unless the mask avoids it; what it refers to is marked by the next run. */
 static inline void marking_add(struct marking *marking, object_id object) {
@@ -93,6 +95,14 @@ static inline object_id entry_value(const struct graph *graph, reference_id end,
 
 static inline bool is_string(const struct graph *graph, object_id object) {
   return graph->type[object] == OBJECT_STRING;
+}
+
+/* Whether the entry with this key loses its value if `marked` is all that is in use when the values
+ * of weak tables are cleared. */
+static inline bool entry_is_dropped(const struct graph *graph, const struct bitset *marked,
+                                    reference_id end, reference_id key) {
+  object_id value = entry_value(graph, end, key);
+  return value != NO_OBJECT && !is_string(graph, value) && !bitset_has(marked, value);
 }
 
 #endif

@@ -45,6 +45,7 @@ enum reference_kind {
   REFERENCE_CONSTANT,  /* prototype -> constant                                      */
   REFERENCE_PROTOTYPE, /* function or prototype -> prototype                         */
   REFERENCE_DEBUG,     /* prototype -> source, variable and upvalue names            */
+  REFERENCE_LEFTOVER,  /* table weak both ways -> string key of an entry that is empty   */
   REFERENCE_KIND_COUNT
 };
 

@@ -274,6 +274,7 @@ static struct inspect_error *parse_all(struct parse *parse) {
   invocation->target.pid = (int64_t)invocation->options.pid;
   invocation->target.exe = invocation->options.exe;
   invocation->target.sysroot = invocation->options.sysroot;
+  invocation->target.layout = invocation->options.layout;
   return NULL;
 }
 

@@ -2,6 +2,7 @@
 #include "command/chain_view.h"
 
 #include "lua/stack.h"
+#include "report/flow.h"
 
 /* ---- One step -------------------------------------------------------------------------------- */
 
@@ -41,6 +42,18 @@ bool chain_step_text(struct inspect_session *session, const struct chain *chain,
   if (position == 0) return root_text(session, chain, from, text);
   reference_id reference = naming_reference(&session->heap.graph, chain, position, &owner);
   return resolve_label(session, owner, reference, text);
+}
+
+const char *path_to_page(struct command_context *context, const char *path) {
+  enum { LONGEST = 1000 };
+  if (!path || context->options->wide || strlen(path) <= LONGEST) return path;
+  struct text text = {0};
+  const char *result = NULL;
+  if (text_add(&text, path, LONGEST) && flow_cut(&text, 0, LONGEST / 2, 0))
+    result = arena_printf(context->arena, "%.*s (--wide or --json shows all of it)",
+                          (int)text.count, text.items);
+  vector_free(&text);
+  return result;
 }
 
 bool chain_to_path(struct inspect_session *session, const struct chain *chain,
@@ -208,6 +221,18 @@ static const char *step_words(struct command_context *context, const struct grap
   }
 }
 
+/* Names of the target may be of any length: a page shows so much of a label or note. */
+static const char *cut(struct command_context *context, const char *words) {
+  enum { LONGEST = 160 };
+  if (!words || context->options->wide || strlen(words) <= LONGEST) return words;
+  struct text text = {0};
+  const char *result = words;
+  if (text_add_string(&text, words) && flow_cut(&text, 0, LONGEST, 0))
+    result = arena_copy(context->arena, text.items, text.count);
+  vector_free(&text);
+  return result;
+}
+
 static const char *root_words(struct command_context *context, const struct chain *chain,
                               const object_id *from) {
   struct inspect_session *session = context->session;
@@ -229,22 +254,42 @@ static const char *root_words(struct command_context *context, const struct chai
   return result ? result : "root";
 }
 
+/* Whether the step behind `position` is written on the same line, whose note is then another. */
+static bool is_joined(const struct graph *graph, const struct chain *chain, size_t position,
+                      const struct chain_view_options *options) {
+  const struct chain_step *here = &chain->items[position], *next = here + 1;
+  bool may_join = position == 0 ||
+                  (position != options->suspect && is_field(graph->kind[here->reference]) &&
+                   graph->type[here->object] == OBJECT_TABLE);
+  return position + 1 < chain->count && may_join && is_field(graph->kind[next->reference]);
+}
+
+/* What stands right of a step. Counting the entries of a table takes time: not in vain. */
+static const char *step_note(struct command_context *context, const struct chain *chain,
+                             size_t position, const struct chain_view_options *options) {
+  const struct graph *graph = &context->session->heap.graph;
+  object_id object = chain->items[position].object;
+  const char *suspect_note =
+      position && position == options->suspect ? options->suspect_note : NULL;
+  if (suspect_note && graph->type[object] == OBJECT_TABLE) return suspect_note;
+  if (position + 1 == chain->count || is_joined(graph, chain, position, options))
+    return suspect_note;
+  const char *note = describe_object(context->session, object, context->arena);
+  if (!suspect_note) return note;
+  return note ? arena_printf(context->arena, "%s; %s", note, suspect_note) : suspect_note;
+}
+
 static void page_step(struct command_context *context, struct chain_view *view,
                       const struct chain *chain, size_t position,
                       const struct chain_view_options *options, bool *may_join) {
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   object_id object = chain->items[position].object;
-  bool is_leaf = position + 1 == chain->count,
-       is_suspect = position && position == options->suspect;
-  const char *note = is_leaf ? NULL : describe_object(session, object, context->arena);
-  if (is_suspect && options->suspect_note) {
-    bool says_more = note && graph->type[object] != OBJECT_TABLE;
-    note = says_more ? arena_printf(context->arena, "%s; %s", note, options->suspect_note)
-                     : options->suspect_note;
-  }
+  bool is_suspect = position && position == options->suspect;
+  const char *note = step_note(context, chain, position, options);
   if (position == 0) {
-    chain_view_step(view, root_words(context, chain, options->from), false, false, note);
+    chain_view_step(view, root_words(context, chain, options->from), false, false,
+                    cut(context, note));
     *may_join = true;
     return;
   }
@@ -259,7 +304,8 @@ static void page_step(struct command_context *context, struct chain_view *view,
   else if (resolve_label(session, owner, reference, &text))
     words = arena_copy(context->arena, text.items, text.count);
   vector_free(&text);
-  chain_view_step(view, words ? words : "?", *may_join && is_field(label.kind), is_suspect, note);
+  chain_view_step(view, words ? cut(context, words) : "?", *may_join && is_field(label.kind),
+                  is_suspect, cut(context, note));
   *may_join = !is_suspect && is_field(label.kind) && graph->type[object] == OBJECT_TABLE;
 }
 
@@ -276,18 +322,46 @@ static const char *leaf_words(struct command_context *context, object_id object)
   return arena_printf(context->arena, "%s 0x%llx", what ? what : "object", address);
 }
 
+/* A long chain shows its ends and what surrounds the suspect. */
+static bool is_left_out(struct command_context *context, const struct chain *chain, size_t position,
+                        size_t suspect) {
+  enum { LONGEST = 60, END = 20, AROUND = 3 };
+  bool is_near = suspect && position + AROUND >= suspect && position <= suspect + AROUND;
+  return !context->options->wide && chain->count > LONGEST && position >= END &&
+         position + END < chain->count && !is_near;
+}
+
+static void page_gap(struct command_context *context, struct chain_view *view, size_t count) {
+  const char *words = render_cell(context->arena, cell_count(count));
+  chain_view_step(view,
+                  arena_printf(context->arena, "... %s %s ...", words ? words : "",
+                               count == 1 ? "step" : "steps"),
+                  false, false, NULL);
+}
+
 struct chain_view *chain_to_page(struct command_context *context, const struct chain *chain,
                                  const struct chain_view_options *options, unsigned indent) {
   struct inspect_session *session = context->session;
   struct chain_view *view = page_chain(context->document, indent);
   bool may_join = false;
-  for (size_t i = 0; i < chain->count; i++)
-    if (!is_folded(&session->heap.graph, chain, i))
-      page_step(context, view, chain, i, options, &may_join);
+  size_t left_out = 0;
+  for (size_t i = 0; i < chain->count; i++) {
+    if (is_folded(&session->heap.graph, chain, i)) continue;
+    if (is_left_out(context, chain, i, options->suspect)) {
+      left_out++;
+      continue;
+    }
+    if (left_out) {
+      page_gap(context, view, left_out);
+      left_out = 0;
+      may_join = false;
+    }
+    page_step(context, view, chain, i, options, &may_join);
+  }
   object_id leaf = chain->items[chain->count - 1].object;
   const char *note = describe_object(session, leaf, context->arena);
   if (options->leaf_note)
     note = arena_printf(context->arena, "%s (%s)", note ? note : "", options->leaf_note);
-  chain_view_leaf(view, leaf_words(context, leaf), note);
+  chain_view_leaf(view, cut(context, leaf_words(context, leaf)), cut(context, note));
   return view;
 }

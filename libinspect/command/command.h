@@ -54,6 +54,7 @@ struct command_options {
   double now;            /* seconds since 1970                                      */
   const char *exe;       /* [NULL]                                                  */
   const char *sysroot;   /* [NULL]                                                  */
+  const char *layout;    /* [NULL]                                                  */
   uint64_t pid;          /* [0] the shell only                                      */
 
   /* leaks */
@@ -77,6 +78,9 @@ struct command_options {
 
   /* states */
   bool brief; /* [false] */
+
+  /* layout */
+  const char *program; /* never NULL when command_layout runs */
 
   /* help */
   const char *topic; /* [NULL] */
@@ -164,8 +168,11 @@ bool help_text(const struct command *command, bool is_debugger, struct text *tex
 
 /* ---- The commands ---------------------------------------------------------------------------- */
 
+struct inspect_error *command_check(struct command_context *context);   /* check.c  */
+struct inspect_error *command_gc(struct command_context *context);      /* gc.c     */
 struct inspect_error *command_help(struct command_context *context);    /* help.c   */
 struct inspect_error *command_version(struct command_context *context); /* help.c   */
+struct inspect_error *command_layout(struct command_context *context);  /* layout.c */
 struct inspect_error *command_leaks(struct command_context *context);   /* leaks.c  */
 struct inspect_error *command_paths(struct command_context *context);   /* paths.c  */
 struct inspect_error *command_states(struct command_context *context);  /* states.c */

@@ -43,19 +43,35 @@ static uint64_t entry_count(struct inspect_session *session, object_id object) {
   return count;
 }
 
+/* " at server.lua:27", of the innermost Lua function; NULL if there is none. */
+static const char *describe_place(struct heap_vm *owner, const struct lua_thread *thread,
+                                  struct arena *arena) {
+  struct lua_place place;
+  if (!thread_place(&owner->vm, thread, &place)) return NULL;
+  const char *name = prototype_place(&owner->vm, place.prototype, place.line, arena);
+  return name ? arena_printf(arena, " %s %s", place.is_approximate ? "near" : "at", name) : NULL;
+}
+
 static const char *describe_thread(struct inspect_session *session, object_id object,
                                    struct arena *arena) {
   static const char *const STATES[] = {"running", "suspended", "not started", "finished",
                                        "dead by error"};
   struct heap_vm *owner = heap_vm_of(&session->heap, object);
   struct lua_thread thread;
-  if (object == owner->main_thread) return "main thread";
-  if (thread_load(&owner->vm, heap_address(&session->heap, object), &thread)) return "coroutine";
+  bool is_main = object == owner->main_thread;
+  if (thread_load(&owner->vm, heap_address(&session->heap, object), &thread))
+    return is_main ? "main thread" : "coroutine";
   if (!thread.initialized) return "coroutine, being created";
+  if (is_main) {
+    const char *at = describe_place(owner, &thread, arena);
+    return arena_printf(arena, "main thread%s%s", at ? "," : "", at ? at : "");
+  }
   enum thread_state state = thread_state(&thread);
-  if (state == THREAD_RUNNING && object != owner->running_thread)
-    return "coroutine, has resumed another";
-  return arena_printf(arena, "coroutine, %s", STATES[state]);
+  const char *what = state == THREAD_RUNNING && object != owner->running_thread
+                         ? "has resumed another"
+                         : STATES[state];
+  const char *place = describe_place(owner, &thread, arena);
+  return arena_printf(arena, "coroutine, %s%s", what, place ? place : "");
 }
 
 static const char *describe_counted(struct arena *arena, const char *what, uint64_t count,
@@ -131,6 +147,14 @@ static void count_live(struct inspect_session *session, const struct heap_vm *ow
   }
 }
 
+static const char *residual_state_name(enum residual_state state) {
+  static const char *const NAMES[] = {[RESIDUAL_NONE] = "none",
+                                      [RESIDUAL_EXPLAINED] = "explained",
+                                      [RESIDUAL_LIKELY] = "likely",
+                                      [RESIDUAL_UNEXPLAINED] = "unexplained"};
+  return NAMES[state];
+}
+
 static void data_vm(struct command_context *context, struct data *vms, size_t index, bool brief) {
   struct inspect_session *session = context->session;
   const struct heap_vm *owner = &session->heap.vms[index];
@@ -139,7 +163,7 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "address", cell_address(owner->vm.main_thread));
   data_cell(vm, "lua", cell_words(owner->vm.layout->lua));
   data_cell(vm, "release", cell_words(session->releases[index]));
-  data_cell(vm, "layout", cell_words("canned"));
+  data_cell(vm, "layout", cell_words(layout_provenance_name(owner->vm.layout->provenance)));
   data_cell(vm, "layout_name", cell_words(owner->vm.layout->name));
   bool counted = !brief && session->is_built;
   uint64_t objects = 0, bytes = 0;
@@ -150,6 +174,11 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "objects", counted ? cell_count(owner->count) : cell_null());
   data_cell(vm, "accounted_bytes", counted ? cell_bytes(owner->accounted_bytes) : cell_null());
   data_cell(vm, "residual_bytes", counted ? cell_integer(owner->residual) : cell_null());
+  bool explained = counted && owner->residual;
+  data_cell(vm, "residual_explanation",
+            explained ? cell_words(owner->residual_text) : cell_null());
+  data_cell(vm, "residual_state",
+            counted ? cell_words(residual_state_name(owner->residual_state)) : cell_null());
   data_cell(vm, "live_objects", collected ? cell_count(objects) : cell_null());
   data_cell(vm, "live_bytes", collected ? cell_bytes(bytes) : cell_null());
 }
@@ -168,6 +197,39 @@ static void data_faults(struct command_context *context) {
   }
 }
 
+static void data_notes(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  struct data *list = data_array(context->data, "notes");
+  for (size_t i = 0; i < session->heap.vm_count; i++) {
+    const struct notes *notes = &session->heap.vms[i].vm.notes;
+    for (size_t j = 0; j < notes->count; j++) {
+      struct data *note = data_object(list, NULL);
+      uint64_t address = notes->items[j].address;
+      data_cell(note, "vm", cell_plain(i + 1));
+      data_cell(note, "address", address ? cell_address(address) : cell_null());
+      data_cell(note, "message", cell_words(notes->items[j].text));
+    }
+  }
+}
+
+/* How the VMs are read, for the first line. */
+static const char *layout_words(const struct heap *heap) {
+  enum layout_provenance provenance = heap->vms[0].vm.layout->provenance;
+  for (size_t i = 1; i < heap->vm_count; i++)
+    if (heap->vms[i].vm.layout->provenance != provenance) return "layouts of several kinds";
+  switch (provenance) {
+  case LAYOUT_DWARF:
+    return "layout from debug info";
+  case LAYOUT_FILE:
+    return "layout from a file";
+  case LAYOUT_PROBED:
+    return "canned layout, adapted";
+  case LAYOUT_CANNED:
+    break;
+  }
+  return "canned layout";
+}
+
 static void line_versions(struct command_context *context, struct line *line) {
   struct inspect_session *session = context->session;
   const struct heap *heap = &session->heap;
@@ -177,7 +239,7 @@ static void line_versions(struct command_context *context, struct line *line) {
     if (release && (!session->releases[i] || strcmp(release, session->releases[i]) != 0))
       release = NULL;
   }
-  line_printf(line, STYLE_PLAIN, "   Lua %s (canned layout)   ", release ? release : lua);
+  line_printf(line, STYLE_PLAIN, "   Lua %s (%s)   ", release ? release : lua, layout_words(heap));
   line_cell(line, STYLE_PLAIN, cell_count(heap->vm_count));
   line_words(line, STYLE_PLAIN, heap->vm_count == 1 ? " VM" : " VMs");
 }
@@ -209,6 +271,7 @@ void describe_target(struct command_context *context, bool brief) {
   for (size_t i = 0; i < session->heap.vm_count; i++)
     if (session_selects(session, context->options, i)) data_vm(context, vms, i, brief);
   data_faults(context);
+  data_notes(context);
   struct line *line = page_line(context->document, 0);
   line_words(line, STYLE_HEADING, session->source->name);
   line_versions(context, line);
@@ -216,7 +279,49 @@ void describe_target(struct command_context *context, bool brief) {
   page_blank(context->document);
 }
 
-/* ---- Faults ---------------------------------------------------------------------------------- */
+/* ---- Faults and notes ------------------------------------------------------------------------ */
+
+/* What the residual is, and what else the dump caught halfway. */
+static void describe_moments(struct command_context *context) {
+  enum { MOST_SHOWN = 3 };
+  const struct heap *heap = &context->session->heap;
+  uint64_t count = 0, shown = 0;
+  for (size_t i = 0; i < heap->vm_count; i++) {
+    const struct heap_vm *owner = &heap->vms[i];
+    count += owner->vm.notes.count;
+    if (!context->session->is_built || !owner->residual ||
+        !session_selects(context->session, context->options, i))
+      continue;
+    struct line *line = page_line(context->document, 0);
+    line_words(line, owner->residual_state == RESIDUAL_UNEXPLAINED ? STYLE_BAD : STYLE_PLAIN,
+               "residual");
+    line_tab(line, 14);
+    line_cell(line, STYLE_PLAIN, cell_integer(owner->residual));
+    line_printf(line, STYLE_PLAIN, " B: %s", owner->residual_text);
+  }
+  for (size_t i = 0; i < heap->vm_count; i++) {
+    const struct notes *notes = &heap->vms[i].vm.notes;
+    for (size_t j = 0; j < notes->count && shown < MOST_SHOWN; j++, shown++) {
+      struct line *line = page_line(context->document, 0);
+      line_words(line, STYLE_PLAIN, "note");
+      line_tab(line, 14);
+      line_words(line, STYLE_PLAIN, notes->items[j].text);
+    }
+  }
+  if (count > shown) {
+    struct line *line = page_line(context->document, 14);
+    line_cell(line, STYLE_MUTED, cell_count(count - shown));
+    line_words(line, STYLE_MUTED, " more notes: --json lists them");
+  }
+}
+
+static bool has_moments(const struct command_context *context) {
+  const struct heap *heap = &context->session->heap;
+  for (size_t i = 0; i < heap->vm_count; i++)
+    if (heap->vms[i].vm.notes.count || (context->session->is_built && heap->vms[i].residual))
+      return true;
+  return false;
+}
 
 void describe_faults(struct command_context *context) {
   enum { MOST_SHOWN = 3 };
@@ -227,8 +332,9 @@ void describe_faults(struct command_context *context) {
     const struct faults *faults = &session->heap.vms[i].vm.faults;
     count += faults->list.count + faults->more;
   }
-  if (!count && !source->missing_bytes) return;
+  if (!count && !source->missing_bytes && !has_moments(context)) return;
   page_blank(context->document);
+  describe_moments(context);
   if (source->missing_bytes) {
     struct line *line = page_line(context->document, 0);
     line_words(line, STYLE_BAD, "not checked");

@@ -128,7 +128,8 @@ static bool command_text(const struct command *command, bool is_debugger, struct
                                                   : "lua-inspect [OPTIONS] CORE ";
   struct text usage = {0};
   bool ok =
-      text_printf(&usage, "usage: %s%s %s", prefix, shown->name, shown->synopsis) &&
+      text_printf(&usage, "usage: %s%s%s%s", prefix, shown->name, *shown->synopsis ? " " : "",
+                  shown->synopsis) &&
       text_printf(text, "%s%s - %s\n\n", is_debugger ? "lua-" : "", shown->name, shown->summary) &&
       add_wrapped(text, usage.items, usage.count, 0, 7) && text_add(text, "\n", 1) &&
       add_lines(text, shown->help, examples > shown->help ? examples - 1 : examples, is_debugger) &&

@@ -137,6 +137,45 @@ static void note_entry(struct leaks *leaks, struct tracked *tracked, size_t entr
     mine->described = entry;
 }
 
+/* Gives each cause the list of its entries. */
+static bool list_entries(struct leaks *leaks) {
+  size_t placed = 0;
+  const struct tracked *entries = leaks->trackers.entries.items;
+  leaks->by_cause = calloc(leaks->shown.count + 1, sizeof *leaks->by_cause);
+  if (!leaks->by_cause) return false;
+  for (size_t i = 0; i < leaks->shown.count; i++) {
+    uint32_t cause = entries[leaks->shown.items[i]].cause;
+    if (cause != UINT32_MAX) leaks->causes.items[cause].entry_count++;
+  }
+  for (size_t i = 0; i < leaks->causes.count; i++) {
+    struct leak_cause *cause = &leaks->causes.items[i];
+    cause->entries = leaks->by_cause + placed;
+    placed += cause->entry_count;
+    cause->entry_count = 0;
+  }
+  for (size_t i = 0; i < leaks->shown.count; i++) {
+    uint32_t number = entries[leaks->shown.items[i]].cause;
+    if (number == UINT32_MAX) continue;
+    struct leak_cause *cause = &leaks->causes.items[number];
+    leaks->by_cause[(size_t)(cause->entries - leaks->by_cause) + cause->entry_count++] =
+        leaks->shown.items[i];
+  }
+  return true;
+}
+
+/* Where the survivors of a VM begin. */
+static size_t first_survivor(const struct leaks *leaks, const struct heap_vm *owner) {
+  size_t low = 0, high = leaks->survivors.count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (leaks->survivors.items[middle] < owner->first)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
 static struct inspect_error *link_entries(struct command_context *context, struct leaks *leaks) {
   size_t *first_of_vm = calloc(leaks->vm_count + 1, sizeof *first_of_vm);
   size_t *positions = first_of_vm ? positions_of_causes(leaks, first_of_vm) : NULL;
@@ -146,18 +185,16 @@ static struct inspect_error *link_entries(struct command_context *context, struc
     if (tracked->verdict != VERDICT_LEAKED) continue;
     const struct heap_vm *owner = heap_vm_of(&context->session->heap, tracked->object);
     size_t vm = (size_t)(owner - context->session->heap.vms);
-    size_t index = survivor_index(leaks, tracked->object), base = 0;
-    while (base < leaks->survivors.count && leaks->survivors.items[base] < owner->first)
-      base++;
+    size_t index = survivor_index(leaks, tracked->object) - first_survivor(leaks, owner);
     const struct causes *causes = &leaks->by_vm[vm];
-    tracked->held_by = causes->held_by[index - base];
-    uint32_t cause = causes->cause_of[index - base];
-    if (cause == UINT32_MAX)
-      leaks->unplaced++;
-    else
+    tracked->held_by = causes->held_by[index];
+    uint32_t cause = causes->cause_of[index];
+    if (cause != UINT32_MAX)
       note_entry(leaks, tracked, entry, positions[first_of_vm[vm] + cause]);
+    else if (!leaks->unplaced++)
+      leaks->first_unplaced = entry;
   }
-  bool fits = positions != NULL;
+  bool fits = positions && list_entries(leaks);
   free(positions);
   free(first_of_vm);
   return fits ? NULL : error_no_memory();
@@ -170,12 +207,30 @@ bool leaks_selects(const struct command_options *options, const struct leak_caus
                                        : number == options->cause.value;
 }
 
+/* NOT_FOUND if --cause names none. */
+static struct inspect_error *check_choice(struct command_context *context,
+                                          const struct leaks *leaks) {
+  const struct command_options *options = context->options;
+  if (!options->cause.is_given) return NULL;
+  for (size_t i = 0; i < leaks->causes.count; i++)
+    if (leaks_selects(options, &leaks->causes.items[i], i + 1)) return NULL;
+  if (options->cause.is_fingerprint)
+    return error_create(INSPECT_ERROR_NOT_FOUND,
+                        "lua-leaks --json shows the fingerprints; the filters and --vm decide "
+                        "which causes there are",
+                        "no cause has the fingerprint %016llx: there are %zu causes",
+                        (unsigned long long)options->cause.value, leaks->causes.count);
+  return error_create(INSPECT_ERROR_NOT_FOUND,
+                      "lua-leaks --all shows all; the filters and --vm decide which there are",
+                      "there is no cause %llu: there are %zu",
+                      (unsigned long long)options->cause.value, leaks->causes.count);
+}
+
 static struct inspect_error *check_cuts(struct command_context *context, struct leaks *leaks) {
-  size_t checked = 0;
-  for (size_t i = 0; i < leaks->causes.count && checked < MOST_CUT_CHECKS; i++) {
+  for (size_t i = 0; i < leaks->causes.count && leaks->cuts_checked < MOST_CUT_CHECKS; i++) {
     const struct leak_cause *cause = &leaks->causes.items[i];
     if (!leaks_selects(context->options, cause, i + 1)) continue;
-    checked++;
+    leaks->cuts_checked++;
     TRY(causes_cut_check(&context->session->heap.graph, cause->causes, cause->number,
                          context->work));
   }
@@ -184,26 +239,48 @@ static struct inspect_error *check_cuts(struct command_context *context, struct 
 
 /* ---- --cut ----------------------------------------------------------------------------------- */
 
-static struct inspect_error *cut(struct command_context *context, struct leaks *leaks) {
+static int by_reference(const void *left, const void *right) {
+  reference_id a = *(const reference_id *)left, b = *(const reference_id *)right;
+  return a < b ? -1 : a > b;
+}
+
+/* Takes the reference away in every VM that has it. */
+static struct inspect_error *cut_path(struct command_context *context, struct leaks *leaks,
+                                      const struct path *path) {
   struct inspect_session *session = context->session;
-  for (size_t i = 0; i < context->options->cut.count; i++) {
-    const struct path *path = &context->options->cut.items[i];
-    object_id object;
-    reference_id reference;
-    TRY(resolve_path(session, context->options, path, &object, &reference));
-    if (reference == NO_REFERENCE)
-      return error_create(
-          INSPECT_ERROR_USAGE, "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
-          "--cut takes a path whose last step is the reference to take away, not %s", path->source);
-    struct graph_mask mask = {.kinds = ALL_KINDS, .cut = &reference, .cut_count = 1};
-    struct collection collection;
-    TRY(collect(&session->heap.graph, &mask, context->work, &collection));
+  struct resolved places = {0};
+  struct VECTOR(reference_id) references = {0};
+  struct collection collection;
+  struct inspect_error *error =
+      path->count > 1
+          ? resolve_path_everywhere(session, context->options, path, &places)
+          : error_create(INSPECT_ERROR_USAGE,
+                         "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
+                         "--cut takes a path whose last step is the reference to take away, not %s",
+                         path->source);
+  for (size_t i = 0; !error && i < places.count; i++)
+    if (!vector_push(&references, places.items[i].reference)) error = error_no_memory();
+  if (!error) {
+    qsort(references.items, references.count, sizeof *references.items, by_reference);
+    struct graph_mask mask = {
+        .kinds = ALL_KINDS, .cut = references.items, .cut_count = references.count};
+    error = collect(&session->heap.graph, &mask, context->work, &collection);
+  }
+  if (!error) {
     struct leak_cut result = {.path = path->source};
     for (size_t j = 0; j < leaks->survivors.count; j++)
       result.frees += !bitset_has(&collection.live, leaks->survivors.items[j]);
     collection_free(&collection);
-    if (!vector_push(&leaks->cuts, result)) return error_no_memory();
+    if (!vector_push(&leaks->cuts, result)) error = error_no_memory();
   }
+  vector_free(&references);
+  vector_free(&places);
+  return error;
+}
+
+static struct inspect_error *cut(struct command_context *context, struct leaks *leaks) {
+  for (size_t i = 0; i < context->options->cut.count; i++)
+    TRY(cut_path(context, leaks, &context->options->cut.items[i]));
   return NULL;
 }
 
@@ -265,6 +342,7 @@ struct inspect_error *leaks_find(struct command_context *context, struct leaks *
   if (goes_on) TRY(unless_interrupted(context, cut(context, leaks), &goes_on));
   if (goes_on && leaks->survivors.count)
     TRY(unless_interrupted(context, search(context, leaks), &goes_on));
+  if (goes_on) TRY(check_choice(context, leaks));
   if (goes_on && leaks->searched)
     TRY(unless_interrupted(context, check_cuts(context, leaks), &goes_on));
   return NULL;
@@ -276,6 +354,7 @@ void leaks_free(struct leaks *leaks) {
   free(leaks->by_vm);
   if (leaks->searched) chains_free(&leaks->chains);
   vector_free(&leaks->causes);
+  free(leaks->by_cause);
   vector_free(&leaks->cuts);
   vector_free(&leaks->shown);
   vector_free(&leaks->survivors);

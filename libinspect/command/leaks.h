@@ -17,6 +17,8 @@ struct leak_cause {
   double youngest, oldest; /* ages of its entries; NaN: not known        */
   size_t retired;          /* entries that were said to be garbage       */
   size_t described;        /* an entry with the representative           */
+  const size_t *entries;   /* positions in trackers.entries, in order    */
+  size_t entry_count;
 };
 
 /* A reference that --cut takes away, and what that frees. */
@@ -28,6 +30,7 @@ struct leak_cut {
 struct leaks {
   struct trackers trackers;
   struct VECTOR(size_t) shown;        /* entries that pass the filters, in order        */
+  size_t *by_cause;                   /* those of each cause, one cause after the other */
   struct VECTOR(object_id) survivors; /* distinct, sorted by id                          */
   struct bitset survivor_set, avoid;
   struct graph_mask mask;
@@ -40,7 +43,9 @@ struct leaks {
   struct VECTOR(struct leak_cut) cuts;
   const char **tracker_paths;     /* of each tracker, or NULL                        */
   size_t verdicts[VERDICT_COUNT]; /* of the shown entries                            */
-  size_t unplaced;                /* survivors that the search does not reach        */
+  size_t unplaced;                /* survivors that the search does not reach ...    */
+  size_t first_unplaced;          /* ... the entry of one                            */
+  size_t cuts_checked;            /* causes whose suspect was cut                    */
   bool searched;                  /* chains and causes are there                     */
 };
 

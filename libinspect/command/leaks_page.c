@@ -5,7 +5,7 @@
 #include "command/chain_view.h"
 #include "command/leaks.h"
 
-enum { MOST_CAUSES = 10, MOST_TRACKERS = 5, LABEL_COLUMN = 16 };
+enum { MOST_CAUSES = 10, MOST_TRACKERS = 5, LABEL_COLUMN = 16, PAGE_WIDTH = 100 };
 
 static const struct tracked *entry_of(const struct leaks *leaks, size_t entry) {
   return &leaks->trackers.entries.items[entry];
@@ -55,7 +55,7 @@ static void page_trackers(struct command_context *context, const struct leaks *l
     struct line *line = page_line(context->document, 2);
     const char *path = leaks->tracker_paths ? leaks->tracker_paths[i] : NULL;
     if (path)
-      line_words(line, STYLE_KEY, path);
+      line_words(line, STYLE_KEY, path_to_page(context, path));
     else
       line_cell(line, STYLE_KEY, cell_address(heap_address(&session->heap, tracker->table)));
     line_printf(line, STYLE_MUTED, "   %s, ", tracker_kind_name(tracker->kind));
@@ -112,15 +112,14 @@ enum { MOST_DESCRIPTIONS = 3 };
 /* The descriptions of the members that no other survivor holds, most frequent first. Returns how
  * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
  * begin, cut back to the end of a word. */
-static size_t descriptions_of(const struct leaks *leaks, size_t cause, struct described *list,
-                              struct described *common, size_t *held) {
+static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause *cause,
+                              struct described *list, struct described *common, size_t *held) {
   size_t kinds = 0;
   bool too_many = false;
   *common = (struct described){0};
   *held = 0;
-  for (size_t i = 0; i < leaks->shown.count; i++) {
-    const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
-    if (tracked->cause != cause) continue;
+  for (size_t i = 0; i < cause->entry_count; i++) {
+    const struct tracked *tracked = entry_of(leaks, cause->entries[i]);
     *held += tracked->held_by != NO_OBJECT;
     if (tracked->held_by != NO_OBJECT || !tracked->description) continue;
     if (!common->text)
@@ -150,73 +149,114 @@ static size_t descriptions_of(const struct leaks *leaks, size_t cause, struct de
   return too_many ? 0 : kinds;
 }
 
+/* The heading of a cause: what it says, and the columns that takes. */
+struct heading {
+  struct arena *arena;
+  struct line *line;
+  size_t columns;
+};
+
+static void heading_words(struct heading *heading, const char *words) {
+  line_words(heading->line, STYLE_HEADING, words);
+  heading->columns += text_columns(words, strlen(words));
+}
+
+static void heading_cell(struct heading *heading, struct cell cell) {
+  const char *shown = render_cell(heading->arena, cell);
+  line_cell(heading->line, STYLE_HEADING, cell);
+  heading->columns += shown ? text_columns(shown, strlen(shown)) : 0;
+}
+
 /* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
-static void line_members(struct line *line, const struct leaks *leaks, size_t cause) {
+static void heading_members(struct heading *heading, const struct leaks *leaks,
+                            const struct leak_cause *cause) {
   struct described list[MOST_DESCRIPTIONS], common;
-  size_t held, members = leaks->causes.items[cause].cause->count;
+  size_t held, members = cause->cause->count;
   size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
   for (size_t i = 0; i < kinds; i++) {
-    if (i) line_words(line, STYLE_HEADING, ", ");
-    line_cell(line, STYLE_HEADING, cell_count(list[i].count));
-    line_words(line, STYLE_HEADING, " × ");
-    line_cell(line, STYLE_HEADING, cell_text(list[i].text, list[i].size));
+    if (i) heading_words(heading, ", ");
+    heading_cell(heading, cell_count(list[i].count));
+    heading_words(heading, " × ");
+    heading_cell(heading, cell_text(list[i].text, list[i].size));
   }
   if (!kinds) {
-    line_cell(line, STYLE_HEADING, cell_count(members - held));
-    line_words(line, STYLE_HEADING,
-               common.size           ? " × "
-               : members - held == 1 ? " survivor"
-                                     : " survivors");
+    heading_cell(heading, cell_count(members - held));
+    heading_words(heading, common.size           ? " × "
+                           : members - held == 1 ? " survivor"
+                                                 : " survivors");
     if (common.size) {
-      line_cell(line, STYLE_HEADING, cell_text(common.text, common.size));
-      line_words(line, STYLE_HEADING, "...");
+      heading_cell(heading, cell_text(common.text, common.size));
+      heading_words(heading, "...");
     }
   }
   if (!held) return;
-  line_words(line, STYLE_HEADING, " and ");
-  line_cell(line, STYLE_HEADING, cell_count(held));
-  line_words(line, STYLE_HEADING, " held by these");
+  heading_words(heading, " and ");
+  heading_cell(heading, cell_count(held));
+  heading_words(heading, " held by these");
 }
 
-static void line_ages(struct command_context *context, struct line *line,
-                      const struct leak_cause *cause) {
-  if (isnan(cause->youngest)) return;
-  line_words(line, STYLE_PLAIN, "   age ");
-  line_cell(line, STYLE_PLAIN, cell_duration(cause->youngest));
+static const char *as_shown(struct command_context *context, struct cell cell) {
+  const char *text = render_cell(context->arena, cell);
+  return text ? text : "?";
+}
+
+/* "4 min .. 6 h 12 min, 3.2 a minute" */
+static const char *ages(struct command_context *context, const struct leak_cause *cause) {
+  enum { ENOUGH = 10, EVEN = 100 };
+  const char *youngest = as_shown(context, cell_duration(cause->youngest));
+  const char *oldest = as_shown(context, cell_duration(cause->oldest));
+  const char *result = youngest;
   double span = cause->oldest - cause->youngest;
-  const char *youngest = render_cell(context->arena, cell_duration(cause->youngest));
-  const char *oldest = render_cell(context->arena, cell_duration(cause->oldest));
-  if (youngest && oldest && strcmp(youngest, oldest) != 0) {
-    line_words(line, STYLE_PLAIN, " .. ");
-    line_cell(line, STYLE_PLAIN, cell_duration(cause->oldest));
-  }
-  enum { ENOUGH = 10 };
-  if (cause->cause->count >= ENOUGH && span >= 60)
-    line_printf(line, STYLE_PLAIN, ", %.3g a minute",
-                (double)(cause->cause->count - 1) / span * 60);
+  double rate = (double)(cause->cause->count - 1) / span * 60;
+  if (strcmp(youngest, oldest) != 0)
+    result = arena_printf(context->arena, "%s .. %s", youngest, oldest);
+  if (!result || cause->cause->count < ENOUGH || !(span >= 60)) return result;
+  return rate < EVEN ? arena_printf(context->arena, "%s, %.3g a minute", result, rate)
+                     : arena_printf(context->arena, "%s, %s a minute", result,
+                                    as_shown(context, cell_count((uint64_t)rate)));
 }
 
+/* "retained 38.2 MB (62 %)   age 4 min .. 6 h 12 min   VM 2": what is known of a cause in all. */
+static bool cause_facts(struct command_context *context, const struct leak_cause *mine,
+                        struct text *text) {
+  struct inspect_session *session = context->session;
+  bool fits = true;
+  if (session->is_dominated) {
+    uint64_t bytes = mine->cause->retained_bytes;
+    uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
+    fits = text_printf(text, "   retained %s (%s)", as_shown(context, cell_bytes(bytes)),
+                       as_shown(context, cell_ratio(heap ? (double)bytes / (double)heap : 0)));
+  }
+  if (!isnan(mine->youngest)) {
+    const char *age = ages(context, mine);
+    fits = fits && text_printf(text, "   age %s", age ? age : "?");
+  }
+  if (session->heap.vm_count > 1) fits = fits && text_printf(text, "   VM %zu", mine->vm + 1);
+  return fits && text_finish(text);
+}
+
+/* One line, or two if they do not fit into one. */
 static void page_cause_heading(struct command_context *context, const struct leaks *leaks,
                                size_t number) {
-  struct inspect_session *session = context->session;
+  enum { GAP = 3, INDENT = 4 };
   const struct leak_cause *mine = &leaks->causes.items[number];
-  struct line *line = page_line(context->document, 0);
-  line_printf(line, STYLE_HEADING, "#%zu  ", number + 1);
-  line_members(line, leaks, number);
-  if (session->is_dominated) {
-    uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
-    line_words(line, STYLE_PLAIN, "   retained ");
-    line_cell(line, STYLE_PLAIN, cell_bytes(mine->cause->retained_bytes));
-    line_words(line, STYLE_PLAIN, " (");
-    line_cell(line, STYLE_PLAIN,
-              cell_ratio(heap ? (double)mine->cause->retained_bytes / (double)heap : 0));
-    line_words(line, STYLE_PLAIN, ")");
+  struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
+  struct text facts = {0};
+  heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
+  heading_members(&heading, leaks, mine);
+  if (cause_facts(context, mine, &facts) && facts.count > GAP) {
+    size_t columns = heading.columns + text_columns(facts.items, facts.count);
+    bool fits = context->options->wide || columns <= PAGE_WIDTH;
+    struct line *line = fits ? heading.line : page_line(context->document, INDENT);
+    line_words(line, STYLE_PLAIN, facts.items + (fits ? 0 : GAP));
   }
-  line_ages(context, line, mine);
-  if (session->heap.vm_count > 1) line_printf(line, STYLE_PLAIN, "   VM %zu", mine->vm + 1);
+  vector_free(&facts);
 }
 
+/* Nothing if the suspect reference leads to the leaf itself and is not what alone holds it. */
 static const char *holder_note(struct command_context *context, const struct cause *cause) {
+  if (cause->suspect + 1 == cause->chain.count && cause->cut_frees < cause->only_holder_of)
+    return NULL;
   return arena_printf(context->arena, "only holder of %s of %s",
                       render_cell(context->arena, cell_count(cause->only_holder_of)),
                       render_cell(context->arena, cell_count(cause->count)));
@@ -245,6 +285,10 @@ static void page_leaf(struct command_context *context, const struct leaks *leaks
                       struct chain_view *view, const struct leak_cause *mine) {
   if (mine->described == SIZE_MAX) return;
   const struct tracked *tracked = entry_of(leaks, mine->described);
+  if (!tracked->description && isnan(tracked->age)) {
+    page_trace(view, tracked);
+    return;
+  }
   struct line *line = chain_view_leaf_line(view);
   if (tracked->description)
     line_cell(line, STYLE_PLAIN, cell_text(tracked->description, tracked->description_size));
@@ -263,7 +307,8 @@ static void page_cut_check(struct command_context *context, const struct leak_ca
   if (chain_step_text(context->session, &cause->chain, cause->suspect, NULL, &text)) {
     struct line *line = labelled(context, "cut check");
     line_words(line, STYLE_PLAIN, "without ");
-    line_words(line, STYLE_KEY, arena_copy(context->arena, text.items, text.count));
+    line_words(line, STYLE_KEY,
+               path_to_page(context, arena_copy(context->arena, text.items, text.count)));
     line_words(line, STYLE_PLAIN, ", ");
     line_cell(line, STYLE_PLAIN, cell_count(cause->cut_frees));
     line_words(line, STYLE_PLAIN, " of ");
@@ -274,12 +319,10 @@ static void page_cut_check(struct command_context *context, const struct leak_ca
 }
 
 static void page_retired(struct command_context *context, const struct leaks *leaks,
-                         size_t number) {
-  const struct leak_cause *mine = &leaks->causes.items[number];
+                         const struct leak_cause *mine) {
   size_t watched = 0, retired_key = 0;
-  for (size_t i = 0; i < leaks->shown.count; i++) {
-    const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
-    if (tracked->cause != number) continue;
+  for (size_t i = 0; i < mine->entry_count; i++) {
+    const struct tracked *tracked = entry_of(leaks, mine->entries[i]);
     watched++;
     retired_key += leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
   }
@@ -321,7 +364,7 @@ static struct inspect_error *page_more_chains(struct command_context *context,
 
 /* --all: the entries of a cause, numbered for @N. */
 static void page_entries(struct command_context *context, const struct leaks *leaks,
-                         size_t number) {
+                         const struct leak_cause *mine) {
   struct inspect_session *session = context->session;
   struct table *table = page_table(context->document, 4);
   table_column(table, "@");
@@ -330,9 +373,9 @@ static void page_entries(struct command_context *context, const struct leaks *le
   table_column(table, "age");
   table_column(table, "retained");
   table_column(table, "description");
-  for (size_t i = 0; i < leaks->shown.count; i++) {
-    const struct tracked *tracked = entry_of(leaks, leaks->shown.items[i]);
-    if (tracked->cause != number || !vector_push(&session->listing, tracked->object)) continue;
+  for (size_t i = 0; i < mine->entry_count; i++) {
+    const struct tracked *tracked = entry_of(leaks, mine->entries[i]);
+    if (!vector_push(&session->listing, tracked->object)) continue;
     table_row(table);
     table_cell(table, cell_plain(session->listing.count));
     table_cell(table, cell_address(heap_address(&session->heap, tracked->object)));
@@ -366,10 +409,10 @@ static void page_cause(struct command_context *context, const struct leaks *leak
     if (!context->options->all && !vector_push(&session->listing, leaf)) return;
   }
   page_cut_check(context, mine);
-  page_retired(context, leaks, number);
+  page_retired(context, leaks, mine);
   struct inspect_error *error = page_more_chains(context, leaks, number);
   inspect_error_free(error); /* the first chain is shown already */
-  if (context->options->all) page_entries(context, leaks, number);
+  if (context->options->all) page_entries(context, leaks, mine);
 }
 
 static void page_causes(struct command_context *context, const struct leaks *leaks) {
@@ -393,6 +436,35 @@ static void page_causes(struct command_context *context, const struct leaks *lea
     line_cell(line, STYLE_MUTED, cell_count(left));
     line_words(line, STYLE_MUTED, left == 1 ? " more cause: --all" : " more causes: --all");
   }
+  if (shown > leaks->cuts_checked && !context->partial) {
+    page_blank(context->document);
+    line = page_line(context->document, 0);
+    line_words(line, STYLE_MUTED, "the cut check was made for the first ");
+    line_cell(line, STYLE_MUTED, cell_count(leaks->cuts_checked));
+    line_words(line, STYLE_MUTED, " causes only: --cause N makes it for cause N");
+  }
+}
+
+/* Survivors that no chain leads to. */
+static void page_unplaced(struct command_context *context, const struct leaks *leaks) {
+  if (!leaks->unplaced) return;
+  const struct command_options *options = context->options;
+  bool is_limited =
+      options->from.count || options->avoid.count || options->through != ALL_KINDS;
+  const struct tracked *first = entry_of(leaks, leaks->first_unplaced);
+  bool is_one = leaks->unplaced == 1;
+  page_blank(context->document);
+  struct line *line = page_line(context->document, 0);
+  line_cell(line, STYLE_PLAIN, cell_count(leaks->unplaced));
+  line_words(line, STYLE_PLAIN, is_one ? " survivor is" : " survivors are");
+  line_words(line, STYLE_PLAIN,
+             is_limited ? " not reached within the limits of --from, --through and --avoid"
+                        : " held by records of trackers only, through which no chain is shown");
+  line_words(line, STYLE_PLAIN, is_one ? ": " : "; one is ");
+  line_cell(line, STYLE_PLAIN, cell_address(heap_address(&context->session->heap, first->object)));
+  if (!first->description) return;
+  line_words(line, STYLE_PLAIN, " ");
+  line_cell(line, STYLE_PLAIN, cell_text(first->description, first->description_size));
 }
 
 /* ---- The end --------------------------------------------------------------------------------- */
@@ -437,12 +509,6 @@ void leaks_to_page(struct command_context *context, struct leaks *leaks) {
   page_weak(context, leaks);
   page_cuts(context, leaks);
   if (leaks->searched) page_causes(context, leaks);
-  if (leaks->unplaced) {
-    struct line *line = page_line(context->document, 0);
-    line_cell(line, STYLE_PLAIN, cell_count(leaks->unplaced));
-    line_words(line, STYLE_PLAIN,
-               " survivors are not reached by this search: they are alive over references that "
-               "--from, --through or --avoid leave out");
-  }
+  page_unplaced(context, leaks);
   page_next(context, leaks);
 }

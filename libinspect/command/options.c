@@ -93,6 +93,10 @@ static const struct option option_sysroot = {
     {"sysroot", 0, "DIR", "where the target's files are found, if not below /"},
     .value = VALUE_TEXT,
     .offset = FIELD(sysroot)};
+static const struct option option_layout = {
+    {"layout", 0, "FILE", "how Lua's structures lie, as written by the command layout"},
+    .value = VALUE_TEXT,
+    .offset = FIELD(layout)};
 static const struct option option_verbose = {
     {"verbose", 'v', NULL, "say more about how the answer was found"},
     .value = VALUE_FLAG,
@@ -114,6 +118,10 @@ const struct option operand_object = {
     {"OBJECT", 0, "OBJECT", "a path, as _G.npcs[42], an address, as 0x55d0c0ffee, or @N"},
     .value = VALUE_PATH,
     .offset = FIELD(object)};
+const struct option operand_program = {
+    {"EXE", 0, "EXE", "a program or library with Lua in it and debug info, or its debug file"},
+    .value = VALUE_TEXT,
+    .offset = FIELD(program)};
 const struct option operand_topic = {{"COMMAND", 0, "COMMAND", "the command to explain"},
                                      .value = VALUE_TEXT,
                                      .offset = FIELD(topic)};
@@ -121,7 +129,8 @@ const struct option operand_topic = {{"COMMAND", 0, "COMMAND", "the command to e
 const struct option *const options_common[] = {
     &option_vm,      &option_json,        &option_color, &option_wide,
     &option_threads, &option_no_progress, &option_now,   &option_exe,
-    &option_sysroot, &option_verbose,     &option_help,  NULL};
+    &option_sysroot, &option_layout,      &option_verbose, &option_help,
+    NULL};
 
 const struct option *const options_shell[] = {&option_pid, &option_version, NULL};
 

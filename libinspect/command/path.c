@@ -359,6 +359,7 @@ static const struct accessor {
     {"stack", PATH_STACK, parse_argument_count, false},
     {"constant", PATH_CONSTANT, parse_argument_count, false},
     {"prototype", PATH_PROTOTYPE, parse_argument_count, true},
+    {"debugname", PATH_DEBUG_NAME, parse_argument_count, false},
 };
 
 static const struct accessor *accept_accessor(struct parser *parser) {
@@ -372,8 +373,8 @@ static bool parse_accessor(struct parser *parser, struct path_step *step) {
   const struct accessor *accessor = accept_accessor(parser);
   if (!accessor)
     return fail(parser, parser->at,
-                "metatable, upvalue, local, key, env, uservalue, value, stack, constant or "
-                "prototype");
+                "metatable, upvalue, local, key, env, uservalue, value, stack, constant, prototype "
+                "or debugname");
   step->kind = accessor->kind;
   if (!accessor->argument || (accessor->is_optional && *parser->at != '(')) return true;
   if (!accept(parser, '(')) return fail(parser, parser->at, "'('");

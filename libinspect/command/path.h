@@ -5,7 +5,7 @@
  *   step  = "." NAME | "[" key "]" | ":metatable" | ":env" | ":value"
  *         | ":upvalue(" NAME or N ")" | ":uservalue(" N ")" | ":key(" key ")"
  *         | ":local(" [LEVEL ","] NAME or N ")" | ":stack(" N ")" | ":constant(" N ")"
- *         | ":prototype" [ "(" N ")" ]
+ *         | ":prototype" [ "(" N ")" ] | ":debugname(" N ")"
  *   key   = "string" | 'string' | INTEGER | FLOAT | true | false | 0xADDRESS
  *
  * Strings have Lua's escapes. A name inside parentheses may be quoted too: :local("(for state)").
@@ -31,12 +31,13 @@ enum path_step_kind {
   PATH_METATABLE, /* :metatable                                                               */
   PATH_ENV,       /* :env                                                                     */
   PATH_VALUE,     /* :value: what an upvalue object holds                                     */
-  PATH_UPVALUE,   /* :upvalue(name|n), from 1; form TEXT or INTEGER                           */
+  PATH_UPVALUE,   /* :upvalue(name|n), from 1; form TEXT or INTEGER; of a thread: n-th open one */
   PATH_LOCAL,     /* :local(name|n), from 1; form TEXT or INTEGER, `level` if one was given   */
   PATH_USERVALUE, /* :uservalue(n), from 1                                                    */
   PATH_STACK,     /* :stack(n), from 1: a slot of a thread's stack                            */
   PATH_CONSTANT,  /* :constant(n), from 1: of a prototype                                     */
   PATH_PROTOTYPE, /* :prototype, form NONE: of a function; :prototype(n), from 1: of a prototype */
+  PATH_DEBUG_NAME, /* :debugname(n), from 1: of a prototype, its source and names of variables */
 };
 
 #define PATH_ANY_LEVEL (-1)

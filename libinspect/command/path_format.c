@@ -103,6 +103,8 @@ bool path_format_step(const struct path_step *step, struct text *text) {
     return add_accessor(text, "stack", step);
   case PATH_CONSTANT:
     return add_accessor(text, "constant", step);
+  case PATH_DEBUG_NAME:
+    return add_accessor(text, "debugname", step);
   case PATH_PROTOTYPE:
     return step->form == LABEL_NONE ? text_add_string(text, ":prototype")
                                     : add_accessor(text, "prototype", step);

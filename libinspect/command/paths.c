@@ -101,7 +101,7 @@ static void write_paths(struct command_context *context, const struct found_path
       page_blank(context->document);
       struct line *line = page_line(context->document, 0);
       line_printf(line, STYLE_HEADING, "#%zu  ", i + 1);
-      line_words(line, STYLE_KEY, path ? path : "");
+      line_words(line, STYLE_KEY, path_to_page(context, path));
     }
     vector_free(&text);
     chain_to_data(context, data_array(row, "chain"), chain, found->search.from, 0);

@@ -26,6 +26,7 @@ static struct path_step step_of(struct inspect_session *session, const struct gr
     step.kind = PATH_ENV;
     break;
   case REFERENCE_UPVALUE:
+  case REFERENCE_OPEN_UPVALUE:
     step.kind = PATH_UPVALUE;
     break;
   case REFERENCE_UPVALUE_VALUE:
@@ -39,6 +40,9 @@ static struct path_step step_of(struct inspect_session *session, const struct gr
     break;
   case REFERENCE_PROTOTYPE:
     step.kind = PATH_PROTOTYPE;
+    break;
+  case REFERENCE_DEBUG:
+    step.kind = PATH_DEBUG_NAME;
     break;
   case REFERENCE_STACK:
   case REFERENCE_MAYBE_STACK:
@@ -68,31 +72,56 @@ static bool key_label(struct inspect_session *session, object_id key, struct tex
   return path_format_step(&step, text);
 }
 
+/* The number, from 1, of a reference among those of its kind in its row. */
+static int64_t number_of(const struct graph *graph, object_id from, reference_id reference) {
+  int64_t number = 0;
+  for (reference_id i = graph_first(graph, from); i <= reference; i++)
+    number += graph->kind[i] == graph->kind[reference];
+  return number;
+}
+
+/* Whether a later slot of the same call has the name as well, so that a path with the name leads
+ * there: locals shadow each other, and the hidden variables of a loop share theirs. */
+static bool is_shadowed(struct inspect_session *session, object_id from, reference_id reference,
+                        const struct graph_label *label, struct arena *arena) {
+  const struct graph *graph = &session->heap.graph;
+  reference_id end = graph_first(graph, (uint64_t)from + 1);
+  for (reference_id i = reference + 1; i < end; i++) {
+    struct graph_label other;
+    if (graph->kind[i] != REFERENCE_STACK && graph->kind[i] != REFERENCE_MAYBE_STACK) continue;
+    graph->labels.label(graph->labels.context, from, i, arena, &other);
+    if (other.level != label->level) return false;
+    if (other.form == LABEL_TEXT && other.size == label->size &&
+        memcmp(other.text, label->text, label->size) == 0)
+      return true;
+  }
+  return false;
+}
+
 bool resolve_label(struct inspect_session *session, object_id from, reference_id reference,
                    struct text *text) {
   const struct graph *graph = &session->heap.graph;
   struct arena arena;
   struct graph_label label;
-  bool fits;
   if (graph->kind[reference] == REFERENCE_KEY)
     return key_label(session, graph->target[reference], text);
+  if (graph->kind[reference] == REFERENCE_UPVALUE_VALUE && graph->type[from] == OBJECT_UPVALUE)
+    return true;
   arena_init(&arena);
   graph->labels.label(graph->labels.context, from, reference, &arena, &label);
-  switch (label.kind) {
-  case REFERENCE_UPVALUE_VALUE:
-    fits = graph->type[from] == OBJECT_UPVALUE;
-    break;
-  case REFERENCE_OPEN_UPVALUE:
-    fits = text_add_string(text, ":openupvalue");
-    break;
-  case REFERENCE_DEBUG:
-    fits = text_add_string(text, ":debugname");
-    break;
-  default: {
-    struct path_step step = step_of(session, &label);
-    fits = path_format_step(&step, text);
+  struct path_step step = step_of(session, &label);
+  bool is_numbered = label.kind == REFERENCE_OPEN_UPVALUE || label.kind == REFERENCE_DEBUG ||
+                     (label.kind == REFERENCE_PROTOTYPE && graph->type[from] == OBJECT_PROTOTYPE);
+  if (step.kind == PATH_LOCAL && is_shadowed(session, from, reference, &label, &arena)) {
+    step.kind = PATH_STACK; /* `integer` is the slot, from 0, whether it has a name or not */
+    step.form = LABEL_INTEGER;
+    step.integer++;
   }
+  if (is_numbered) {
+    step.form = LABEL_INTEGER;
+    step.integer = number_of(graph, from, reference);
   }
+  bool fits = path_format_step(&step, text);
   arena_free(&arena);
   return fits;
 }
@@ -109,9 +138,11 @@ static bool key_matches(struct inspect_session *session, const struct graph_labe
   case LABEL_TEXT:
     return label->form == LABEL_TEXT &&
            same_bytes(label->text, label->size, step->text, step->size);
-  case LABEL_INTEGER:
+  case LABEL_INTEGER: /* some Luas have no integers: 42 is a float there */
     return (label->form == LABEL_INTEGER && label->integer == step->integer) ||
-           (label->form == LABEL_NUMBER && label->number == (double)step->integer);
+           (label->form == LABEL_NUMBER && label->number >= -0x1p63 && label->number < 0x1p63 &&
+            label->number == (double)step->integer &&
+            (int64_t)label->number == step->integer);
   case LABEL_NUMBER:
     return label->form == LABEL_NUMBER && label->number == step->number;
   case LABEL_BOOLEAN:
@@ -141,9 +172,10 @@ static bool numbered(const struct graph_label *label, const struct path_step *st
   return label->form == LABEL_INTEGER && label->integer == step->integer;
 }
 
+/* A local by its name. By number, see local_slot. */
 static bool local_matches(const struct graph_label *label, const struct path_step *step) {
   if (step->level != PATH_ANY_LEVEL && label->level != (uint64_t)step->level) return false;
-  return numbered(label, step);
+  return step->form == LABEL_TEXT && numbered(label, step);
 }
 
 /* Whether a reference of `from` is what the step says. */
@@ -171,26 +203,59 @@ static bool step_matches(struct inspect_session *session, object_id from, refere
     graph->labels.label(graph->labels.context, from, reference, arena, &label);
     return key_matches(session, &label, step);
   case PATH_UPVALUE:
+    if (kind == REFERENCE_OPEN_UPVALUE) /* of a thread: has a number only */
+      return step->form == LABEL_INTEGER && (uint64_t)step->integer == position;
+    if (kind != REFERENCE_UPVALUE) return false;
+    graph->labels.label(graph->labels.context, from, reference, arena, &label);
+    /* every upvalue of a Lua function is a reference, those of a C function may hold no object */
+    if (step->form == LABEL_INTEGER && graph->type[from] == OBJECT_LUA_FUNCTION)
+      return (uint64_t)step->integer == position;
+    return numbered(&label, step);
   case PATH_USERVALUE:
   case PATH_CONSTANT:
-    if (kind != (step->kind == PATH_UPVALUE     ? REFERENCE_UPVALUE
-                 : step->kind == PATH_USERVALUE ? REFERENCE_USER_VALUE
-                                                : REFERENCE_CONSTANT))
+    if (kind != (step->kind == PATH_USERVALUE ? REFERENCE_USER_VALUE : REFERENCE_CONSTANT))
       return false;
-    if (step->kind == PATH_UPVALUE && step->form == LABEL_INTEGER)
-      return (uint64_t)step->integer == position;
     graph->labels.label(graph->labels.context, from, reference, arena, &label);
     return numbered(&label, step);
+  case PATH_DEBUG_NAME:
+    return kind == REFERENCE_DEBUG && (uint64_t)step->integer == position;
   case PATH_LOCAL:
   case PATH_STACK:
     if (kind != REFERENCE_STACK && kind != REFERENCE_MAYBE_STACK) return false;
     graph->labels.label(graph->labels.context, from, reference, arena, &label);
     if (step->kind == PATH_LOCAL) return local_matches(&label, step);
-    label.integer++;
-    return label.form == LABEL_INTEGER && label.integer == step->integer;
+    return label.integer + 1 == step->integer; /* the slot, whether it has a name or not */
   default:
     return false;
   }
+}
+
+static reference_id find_reference(struct inspect_session *session, object_id from,
+                                   const struct path_step *step);
+
+/* :local(level,n): value n behind the function of a call, as in debug.getlocal; without a level, of
+ * the innermost call that has an object there. */
+static reference_id find_numbered_local(struct inspect_session *session, object_id from,
+                                        const struct path_step *step) {
+  struct path_step slot = {.kind = PATH_STACK, .form = LABEL_INTEGER};
+  struct vm *vm = &heap_vm_of(&session->heap, from)->vm;
+  struct lua_thread thread;
+  struct lua_calls calls = {0};
+  reference_id found = NO_REFERENCE;
+  if (session->heap.graph.type[from] != OBJECT_THREAD ||
+      thread_load(vm, heap_address(&session->heap, from), &thread) || !thread.initialized)
+    return NO_REFERENCE;
+  bool is_any = step->level == PATH_ANY_LEVEL;
+  bool is_read = thread_calls(vm, &thread, &calls);
+  for (size_t i = 0; is_read && found == NO_REFERENCE && i < calls.count; i++) {
+    if (!is_any && i != (uint64_t)step->level) continue;
+    uint64_t room = (i ? calls.items[i - 1].function : thread.maybe_top) - calls.items[i].function;
+    if ((uint64_t)step->integer >= room) continue;
+    slot.integer = (int64_t)calls.items[i].function + step->integer + 1;
+    found = find_reference(session, from, &slot);
+  }
+  vector_free(&calls);
+  return found;
 }
 
 /* The reference of `from` that a step names, the last one for locals: the innermost call's. */
@@ -198,6 +263,8 @@ static reference_id find_reference(struct inspect_session *session, object_id fr
                                    const struct path_step *step) {
   const struct graph *graph = &session->heap.graph;
   reference_id end = graph_first(graph, (uint64_t)from + 1), found = NO_REFERENCE;
+  if (step->kind == PATH_LOCAL && step->form == LABEL_INTEGER)
+    return find_numbered_local(session, from, step);
   uint64_t position[REFERENCE_KIND_COUNT] = {0};
   struct arena arena;
   arena_init(&arena);
@@ -282,8 +349,8 @@ static struct inspect_error *resolve_in_vm(struct inspect_session *session,
     last = find_reference(session, *object, &path->steps[i]);
     if (last == NO_REFERENCE)
       return no_object(path,
-                       "numbers, booleans and nil are no objects; see what is there with "
-                       "lua-paths on the part before, or check the spelling",
+                       "numbers, booleans, nil and plain C functions are no objects; is the "
+                       "spelling right?",
                        i);
     *object = graph->target[last];
     bool folds = path->steps[i].kind == PATH_UPVALUE && graph->type[*object] == OBJECT_UPVALUE &&
@@ -292,6 +359,33 @@ static struct inspect_error *resolve_in_vm(struct inspect_session *session,
     if (folds && value < graph_first(graph, (uint64_t)*object + 1)) *object = graph->target[value];
   }
   if (reference) *reference = last;
+  return NULL;
+}
+
+struct inspect_error *resolve_path_everywhere(struct inspect_session *session,
+                                              const struct command_options *options,
+                                              const struct path *path, struct resolved *result) {
+  enum path_step_kind root = path->steps[0].kind;
+  bool names_one = root == PATH_ADDRESS || root == PATH_ENTRY;
+  struct inspect_error *first = NULL;
+  result->count = 0;
+  for (size_t i = 0; i < session->heap.vm_count && !(names_one && result->count); i++) {
+    if (!session_selects(session, options, i)) continue;
+    struct resolved_place place;
+    struct inspect_error *error = resolve_in_vm(session, &session->heap.vms[i], path,
+                                                &place.object, &place.reference);
+    if (!error && !vector_push(result, place)) error = error_no_memory();
+    if (!error) continue;
+    if (error->code == INSPECT_ERROR_NO_MEMORY || !first) {
+      inspect_error_free(first);
+      first = error;
+    } else {
+      inspect_error_free(error);
+    }
+    if (first->code == INSPECT_ERROR_NO_MEMORY) return first;
+  }
+  if (!result->count) return first;
+  inspect_error_free(first);
   return NULL;
 }
 

@@ -2,6 +2,9 @@
 #include "command/session.h"
 
 #include <math.h>
+#include <stdio.h>
+
+#include "layout/file.h"
 
 struct inspect_error *inspect_session_open(const struct inspect_target *target,
                                            struct inspect_session **result) {
@@ -16,7 +19,9 @@ struct inspect_error *inspect_session_open(const struct inspect_target *target,
   if (!session) return error_no_memory();
   arena_init(&session->arena);
   struct inspect_error *error =
-      source_open_core(target->core, target->exe, target->sysroot, &session->source);
+      target->layout ? layout_read_file(target->layout, &session->arena, &session->given) : NULL;
+  if (!error)
+    error = source_open_core(target->core, target->exe, target->sysroot, &session->source);
   if (error) {
     inspect_session_close(session);
     return error;
@@ -55,36 +60,64 @@ static const char *release_in_file(struct inspect_session *session, uint64_t cod
   return length ? arena_copy(&session->arena, start, length) : NULL;
 }
 
-/* The file is the one that holds the VM's allocator or, if a host brought its own, `print`. */
+/* The file is the one that holds the VM's allocator or, if a host brought its own, functions of _G. */
 static const char *release_of(struct inspect_session *session, struct heap_vm *owner) {
-  struct vm *vm = &owner->vm;
-  const uint8_t *global =
-      memory_view(&vm->memory, vm->global_state, vm->layout->size[SIZE_global_State]);
-  const char *release =
-      global ? release_in_file(session, load_field(vm->layout, global, global_State_frealloc))
-             : NULL;
-  struct lua_table registry, globals;
-  struct lua_value value;
-  if (release || !vm->registry || table_load(vm, vm->registry, &registry) ||
-      !table_find_integer(vm, &registry, vm->layout->globals_index, &value) ||
-      !value_is_object(value) || table_load(vm, value.bits, &globals) ||
-      !table_find(vm, &globals, "print", 5, &value) || value.tag != TAG_LIGHT_FUNCTION)
-    return release;
-  return release_in_file(session, value.bits);
+  enum { MOST_ADDRESSES = 32 };
+  uint64_t addresses[MOST_ADDRESSES];
+  const struct source_mapping *last = NULL; /* most functions are in one file: it is read once */
+  const char *release = NULL;
+  size_t count = heap_vm_code(owner, addresses, MOST_ADDRESSES);
+  for (size_t i = 0; i < count && !release; i++) {
+    const struct source_mapping *mapping = source_mapping_at(session->source, addresses[i]);
+    if (mapping != last) release = release_in_file(session, addresses[i]);
+    last = mapping;
+  }
+  return release;
+}
+
+/* lgc.c, traversetable: since 5.4.7, until 5.5. */
+static bool overlooks_long_modes(const char *release) {
+  return release && strncmp(release, "5.4.", 4) == 0 && strtoul(release + 4, NULL, 10) >= 7;
 }
 
 /* ---- Stages ---------------------------------------------------------------------------------- */
 
+/* Nothing was found: what was tried, and what else may be. */
 static struct inspect_error *no_vm(const struct inspect_session *session) {
   const struct source *source = session->source;
+  const struct heap_search *search = &session->heap.search;
+  char described[400];
+  if (search->obstacle)
+    snprintf(described, sizeof described, "%s", search->obstacle);
+  else if (search->described)
+    snprintf(described, sizeof described, "the debug info of %zu of its files", search->described);
+  else
+    snprintf(described, sizeof described, "no debug info for lua_newstate at hand");
   return error_create(
       INSPECT_ERROR_TARGET,
       source->missing_bytes
           ? "the core is cut off: raise `ulimit -c`, free disk space, or dump with `gcore PID`"
-          : "lua-inspect knows Lua 5.4 and 5.5; is it another Lua (5.1, LuaJIT), or was its memory "
-            "left out of the dump (/proc/PID/coredump_filter)?",
-      "no Lua 5.4 or 5.5 was found in %s: %zu MB of writable memory searched", source->name,
-      (size_t)(session->heap.map.granule_count * source->pointer_size / 1000000));
+          : "a Lua 5.4 or 5.5 with changed structures is read with --layout FILE, which "
+            "`lua-inspect layout EXE` writes from an unstripped build of it; other Luas (5.1, "
+            "LuaJIT) are not read; was the memory left out of the dump (/proc/PID/coredump_filter)?",
+      "no Lua 5.4 or 5.5 was found in %s: %zu MB of writable memory searched; tried: %s%s%s%zu "
+      "canned layouts; %s",
+      source->name, (size_t)(session->heap.map.granule_count * source->pointer_size / 1000000),
+      session->given ? "the layout " : "", session->given ? session->given->name : "",
+      session->given ? ", " : "", search->canned, described);
+}
+
+/* A layout that the user gave is meant to be used. */
+static struct inspect_error *check_given(const struct inspect_session *session) {
+  const struct heap *heap = &session->heap;
+  for (size_t i = 0; i < heap->vm_count; i++)
+    if (heap->vms[i].vm.layout == session->given) return NULL;
+  if (!session->given) return NULL;
+  return error_create(INSPECT_ERROR_TARGET,
+                      "make it from a build of the Lua in this target: `lua-inspect layout EXE`; "
+                      "without --layout VMs are found",
+                      "the layout %s fits no VM of %s", session->given->name,
+                      session->source->name);
 }
 
 struct inspect_error *session_detect(struct inspect_session *session, const struct work *work) {
@@ -94,14 +127,16 @@ struct inspect_error *session_detect(struct inspect_session *session, const stru
   }
   struct heap *heap = &session->heap;
   if (!session->is_detected) {
-    TRY(heap_detect(heap, work));
+    TRY(heap_detect(heap, session->given, work));
     session->releases = arena_alloc(&session->arena, (heap->vm_count + 1) * sizeof(char *));
     if (!session->releases) return error_no_memory();
-    for (size_t i = 0; i < heap->vm_count; i++)
+    for (size_t i = 0; i < heap->vm_count; i++) {
       session->releases[i] = release_of(session, &heap->vms[i]);
+      heap->vms[i].vm.short_modes_only = overlooks_long_modes(session->releases[i]);
+    }
     session->is_detected = true;
   }
-  return heap->vm_count ? NULL : no_vm(session);
+  return heap->vm_count ? check_given(session) : no_vm(session);
 }
 
 struct inspect_error *session_build(struct inspect_session *session, const struct work *work) {

@@ -14,6 +14,7 @@
 
 struct inspect_session {
   struct source *source;
+  const struct layout *given; /* --layout, or NULL */
   struct heap heap;
   bool is_open, is_detected, is_built, is_collected, is_dominated;
   struct collection collection;
@@ -67,6 +68,17 @@ MUST_CHECK struct inspect_error *resolve_path(struct inspect_session *session,
                                               const struct command_options *options,
                                               const struct path *path, object_id *object,
                                               reference_id *reference);
+
+/* What a path names in each of the selected VMs, at most once; an error if it names nothing in any
+ * of them. The result is the caller's, to be freed also after an error. */
+struct resolved VECTOR(struct resolved_place {
+  object_id object;
+  reference_id reference;
+});
+MUST_CHECK struct inspect_error *resolve_path_everywhere(struct inspect_session *session,
+                                                         const struct command_options *options,
+                                                         const struct path *path,
+                                                         struct resolved *result);
 
 /* Appends the label of a reference in path syntax, exact: ".members", "[17]", ":upvalue(npc)". A
  * value behind an upvalue object is named by the step to the upvalue: for it nothing is added. */

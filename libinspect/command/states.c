@@ -35,6 +35,19 @@ static void page_vms(struct command_context *context) {
     if (session_selects(session, context->options, i)) line_vm(context, table, i);
 }
 
+/* "layout 5.4.3 .. 5.4.9, 64-bit, canned", and what was adapted. */
+static void line_layout(struct line *line, const struct layout *layout) {
+  static const char *const WORDS[] = {[LAYOUT_CANNED] = "canned",
+                                      [LAYOUT_PROBED] = "canned and adapted",
+                                      [LAYOUT_DWARF] = "from debug info",
+                                      [LAYOUT_FILE] = "given by --layout"};
+  line_printf(line, STYLE_PLAIN, "layout %s, %u-bit, %s", layout->name, 8u * layout->pointer_size,
+              WORDS[layout->provenance]);
+  if (layout->note)
+    line_printf(line, STYLE_PLAIN, " (LUA_EXTRASPACE is %u: %s)", layout->block_extra,
+                layout->note);
+}
+
 /* -v: which layout, and why. */
 static void page_evidence(struct command_context *context) {
   struct inspect_session *session = context->session;
@@ -45,8 +58,8 @@ static void page_evidence(struct command_context *context) {
     struct line *line = page_line(context->document, 0);
     line_printf(line, STYLE_HEADING, "VM %zu", i + 1);
     line = page_line(context->document, 2);
-    line_printf(line, STYLE_PLAIN, "layout %s, %u-bit, canned: %s", owner->vm.layout->name,
-                8u * owner->vm.layout->pointer_size, owner->evidence);
+    line_layout(line, owner->vm.layout);
+    line_printf(line, STYLE_PLAIN, ": %s", owner->evidence);
     if (session->is_built)
       line_printf(line, STYLE_PLAIN,
                   owner->residual == 0 ? "; every byte is accounted for"

@@ -84,6 +84,63 @@ static const char paths_help[] =
     "  lua-paths @3 --avoid _G.cache --through field,index\n"
     "      chains to entry 3 of the last listing, over table fields, not through the cache\n";
 
+static const char gc_help[] =
+    "Tells how the garbage collector of each VM is doing: its mode, phase and settings as "
+    "collectgarbage reports them, whether it runs and who stopped it, how many bytes can be "
+    "allocated before its next step, the objects by colour and age, and a diagnosis in words: a "
+    "stopped collector, garbage that was found and not yet freed, what a full collection would free "
+    "now, garbage that a generational collector keeps among old objects, finalizers that are due.\n"
+    "\n"
+    "Colours: white objects have not been reached in this cycle (or are new), gray ones have, black "
+    "ones with all their references, dead ones were found garbage and wait to be freed. The debt is "
+    "the bytes the collector has not paid for; a step comes when it is above 0. stepsize is given "
+    "as collectgarbage takes it: 5.4 the logarithm of bytes, 5.5 bytes.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-gc\n"
+    "      the collector of every VM\n"
+    "  lua-gc --vm 2 --json\n"
+    "      one VM, for scripts: key gc, a list\n";
+
+static const char check_help[] =
+    "Checks the invariants that Lua keeps in its heap, as Lua's own test suite does: every object "
+    "is on one list and on the right one, every reference leads to an object of the kind it says, "
+    "no live object refers to a dead one, no black object to a white one while the collector marks "
+    "(a C module without a write barrier), hashes of strings are those of their bytes and each "
+    "short string exists once, every key of a table is found from where its hash puts it, open "
+    "upvalues are ordered and inside of their stack, calls are linked.\n"
+    "\n"
+    "Each violation has the address of an object, a stable name and a sentence. Of each kind the "
+    "first 25 are shown, the rest are counted. What a dump taken in the middle of an operation "
+    "cannot tell is not checked, and is said. Exit status: 1 if there are violations; a healthy heap "
+    "has none.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-check\n"
+    "      every VM of the target\n"
+    "  lua-check --json --vm 0x55d0c0ffee\n"
+    "      one VM, for scripts: keys checks, kinds, violations, unchecked\n";
+
+static const char layout_help[] =
+    "Writes to standard output how the structures of Lua lie in memory in a program, read from its "
+    "debug info: for --layout, to read targets whose Lua was changed and has no debug info of its "
+    "own.\n"
+    "\n"
+    "EXE is a program or library that Lua 5.4 or 5.5 was built into with -g, or its separate debug "
+    "file; one that belongs to a stripped EXE is found by itself (build-id, .gnu_debuglink). It must "
+    "be built from the same sources with the same configuration as the Lua in the target. Where "
+    "the target's own files have debug info nothing of this is needed: offsets come from there and "
+    "override the known ones.\n"
+    "\n"
+    "The file is text, one field in a line with its offset and size in bytes, and may be changed by "
+    "hand.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-layout build/debug/game-server\n"
+    "      how Lua lies in that build; redirect it into a file, game.layout\n"
+    "  lua-leaks --layout game.layout\n"
+    "      the leaks of a target that runs the stripped build\n";
+
 static const char help_help[] = "Lists the commands, or explains one of them.\n"
                                 "\n"
                                 "Examples:\n"
@@ -111,6 +168,18 @@ const struct command command_table[] = {
                "the Lua VMs of the target, their heaps and how they were read", states_help},
      .run = command_states,
      .options = {&option_brief}},
+    {.shown = {"gc", "", "how the garbage collector is doing: mode, phase, settings, a diagnosis",
+               gc_help},
+     .run = command_gc},
+    {.shown = {"check", "", "whether the heap is as Lua keeps it: lists, references, hashes, barriers",
+               check_help},
+     .run = command_check},
+    {.shown = {"layout", "EXE", "how Lua's structures lie in a program with debug info, for --layout",
+               layout_help},
+     .run = command_layout,
+     .without_session = true,
+     .operand = &operand_program,
+     .needs_operand = true},
     {.shown = {"help", "[COMMAND]", "the commands, or one of them explained", help_help},
      .run = command_help,
      .without_session = true,

@@ -8,7 +8,8 @@
 #include <math.h>
 
 enum { SAMPLE = 32, LARGEST_RECORD = 64 };
-static const double EPOCH_MIN = 1e9, DAY = 86400;
+static const double CLOCK_TICK = 0.02; /* how far the kernel's account of CPU time may lag        */
+static const double EPOCH_MIN = 1e9, EPOCH_MAX = 4e9, DAY = 86400;
 
 const char *tracker_kind_name(enum tracker_kind kind) {
   static const char *const NAMES[] = {"leakwatch", "found", "named", "candidate"};
@@ -51,9 +52,14 @@ static const char *const DESCRIPTION_WORDS[] = {"description", "desc", "what",  
 static const char *const TIME_WORDS[] = {"time",  "created", "birth", "since", "clock", "date",
                                          "stamp", "when",    "born",  "t",     NULL};
 
-/* A number that can only be a moment: seconds since 1970 between 2001 and a day after the dump. */
+/* A number that can only be a moment: seconds since 1970, from 2001 to a day after `now`. */
 static bool is_epoch(double number, double now) {
   return number >= EPOCH_MIN && number <= now + DAY;
+}
+
+/* What a field is must not depend on when the dump is said to have been taken: that may be wrong. */
+static bool looks_like_epoch(double number) {
+  return number >= EPOCH_MIN && number <= EPOCH_MAX;
 }
 
 struct role {
@@ -76,16 +82,17 @@ static void consider(struct role *best, struct role other) {
 }
 
 /* Which fields of one record are its description and its time. */
-static bool record_roles(struct vm *vm, uint64_t address, double now, struct role *description,
+static bool record_roles(struct vm *vm, uint64_t address, struct role *description,
                          struct role *time) {
   struct lua_table record;
   *description = *time = (struct role){.score = -1};
   if (table_load(vm, address, &record) || record.node_count > LARGEST_RECORD) return false;
-  for (uint64_t i = 0; i < record.array_size && i < 4; i++) {
-    struct lua_value value = table_array_value(vm, &record, i);
-    struct role role = {.index = (int64_t)i + 1, .name = "", .score = 0};
+  for (int64_t i = 1; i <= 4; i++) { /* in the array part or not: that depends on how it was filled */
+    struct lua_value value;
+    if (!table_find_integer(vm, &record, i, &value)) continue;
+    struct role role = {.index = i, .name = "", .score = 0};
     if (is_text(value) && description->score < 0) *description = role;
-    if (is_number(value) && time->score < 0 && is_epoch(number_of(vm, value), now)) *time = role;
+    if (is_number(value) && time->score < 0 && looks_like_epoch(number_of(vm, value))) *time = role;
   }
   for (uint64_t i = 0; i < record.node_count; i++) {
     struct lua_value key, value;
@@ -99,7 +106,7 @@ static bool record_roles(struct vm *vm, uint64_t address, double now, struct rol
       consider(description, role);
     } else if (is_number(value)) {
       role.score = name_score(role.name, role.size, TIME_WORDS);
-      if (role.score == 0 && !is_epoch(number_of(vm, value), now)) continue;
+      if (role.score == 0 && !looks_like_epoch(number_of(vm, value))) continue;
       consider(time, role);
     }
   }
@@ -133,21 +140,23 @@ struct sample {
   struct role description, time;
 };
 
-/* Looks at the first entries of a weak-keyed table. */
-static struct sample take_sample(struct vm *vm, const struct lua_table *table, double now) {
+/* Looks at the first entries of a weak table. Texts under text keys watch nothing: that is the
+ * __mode = "k" of a table that is its own metatable. */
+static struct sample take_sample(struct vm *vm, const struct lua_table *table) {
   struct sample sample = {.description = {.score = -1}, .time = {.score = -1}};
   unsigned seen = 0;
   for (uint64_t i = 0; i < table->node_count && seen < SAMPLE; i++) {
     struct lua_value key, value;
     table_entry(vm, table, i, &key, &value);
-    if (value_is_empty(value)) continue;
+    if (value_is_empty(value) || (is_text(key) && is_text(value))) continue;
     seen++;
-    struct role description, time;
+    struct role description = {.score = -1}, time = {.score = -1};
     if (is_text(value)) {
       sample.texts++;
-    } else if (value.tag == (TAG_TABLE | TAG_COLLECTABLE) &&
-               record_roles(vm, value.bits, now, &description, &time)) {
-      sample.records++;
+    } else if (value.tag == (TAG_TABLE | TAG_COLLECTABLE)) {
+      bool is_record = record_roles(vm, value.bits, &description, &time);
+      sample.records += is_record;
+      sample.others += !is_record;
       if (description.score > sample.description.score) sample.description = description;
       if (time.score > sample.time.score) sample.time = time;
     } else {
@@ -174,9 +183,9 @@ static uint64_t key_named(struct vm *vm, const struct lua_table *table, const ch
   return 0;
 }
 
-static void recognise(struct vm *vm, const struct lua_table *table, double now,
-                      struct tracker *tracker, bool *is_candidate, bool *is_tracker) {
-  struct sample sample = take_sample(vm, table, now);
+static void recognise(struct vm *vm, const struct lua_table *table, struct tracker *tracker,
+                      bool *is_candidate, bool *is_tracker) {
+  struct sample sample = take_sample(vm, table);
   tracker->description_key = sample.description.key;
   tracker->description_index = sample.description.index;
   tracker->time_key = sample.time.key;
@@ -201,6 +210,9 @@ struct reader {
   struct heap_vm *owner;
   struct trackers *trackers;
   struct tracker *tracker;
+  const struct work *work;
+  uint64_t seen;
+  bool stopped;
   double now;
 };
 
@@ -219,7 +231,7 @@ static enum verdict verdict_of(const struct reader *reader, object_id object) {
 static double age_of(const struct reader *reader, double created) {
   double cpu = reader->session->source->cpu_time;
   if (is_epoch(created, reader->now)) return created < reader->now ? reader->now - created : 0;
-  if (created >= 0 && cpu >= 0 && created <= cpu) return cpu - created;
+  if (created >= 0 && cpu >= 0 && created <= cpu + CLOCK_TICK) return fmax(cpu - created, 0);
   return NAN;
 }
 
@@ -248,8 +260,12 @@ static void read_record(const struct reader *reader, struct lua_value value,
   tracked->age = age_of(reader, tracked->created);
 }
 
-static bool add_entry(const struct reader *reader, struct lua_value watched,
-                      struct lua_value record) {
+/* False: out of memory, or stopped. */
+static bool add_entry(struct reader *reader, struct lua_value watched, struct lua_value record) {
+  if ((reader->seen++ & 4095) == 0 && work_stops(reader->work, "reading trackers", 0, 0)) {
+    reader->stopped = true;
+    return false;
+  }
   struct tracked tracked = {.object = NO_OBJECT,
                             .tracker = (uint32_t)reader->trackers->list.count,
                             .created = NAN,
@@ -267,14 +283,15 @@ static bool add_entry(const struct reader *reader, struct lua_value watched,
 }
 
 /* The watched object is the weak side: the key, or the value of a table with weak values only. */
-static bool read_entries(const struct reader *reader, const struct lua_table *table) {
+static bool read_entries(struct reader *reader, const struct lua_table *table) {
   struct vm *vm = &reader->owner->vm;
   uint8_t flags = reader->session->heap.graph.flags[reader->tracker->table];
   bool by_value = (flags & OBJECT_WEAK_VALUES) && !(flags & OBJECT_WEAK_KEYS);
-  for (uint64_t i = 0; by_value && i < table->array_size; i++) {
+  for (uint64_t i = 0; i < table->array_size; i++) {
+    struct lua_value key = {.tag = TAG_INTEGER, .bits = i + 1};
     struct lua_value value = table_array_value(vm, table, i);
-    if (!value_is_empty(value) && !add_entry(reader, value, (struct lua_value){.tag = TAG_NIL}))
-      return false;
+    if (value_is_empty(value)) continue;
+    if (!(by_value ? add_entry(reader, value, key) : add_entry(reader, key, value))) return false;
   }
   for (uint64_t i = 0; i < table->node_count; i++) {
     struct lua_value key, value;
@@ -285,10 +302,22 @@ static bool read_entries(const struct reader *reader, const struct lua_table *ta
   return true;
 }
 
+/* A sort that can be stopped: from then on all are equal. */
+struct sorting {
+  const struct heap *heap;
+  const struct work *work;
+  uint64_t steps;
+  bool stopped;
+};
+
 /* Older first, then by description, then by address. */
 static int by_creation(const void *left, const void *right, void *context) {
   const struct tracked *a = left, *b = right;
-  const struct heap *heap = context;
+  struct sorting *sorting = context;
+  const struct heap *heap = sorting->heap;
+  if ((++sorting->steps & 0xffff) == 0 && work_stops(sorting->work, "reading trackers", 0, 0))
+    sorting->stopped = true;
+  if (sorting->stopped) return 0;
   if (a->tracker != b->tracker) return a->tracker < b->tracker ? -1 : 1;
   bool a_known = !isnan(a->created), b_known = !isnan(b->created);
   if (a_known != b_known) return a_known ? -1 : 1;
@@ -309,23 +338,26 @@ static int by_creation(const void *left, const void *right, void *context) {
 
 static struct inspect_error *take_tracker(struct inspect_session *session,
                                           const struct command_options *options,
-                                          struct trackers *trackers, struct tracker *tracker) {
+                                          const struct work *work, struct trackers *trackers,
+                                          struct tracker *tracker) {
   struct heap_vm *owner = &session->heap.vms[tracker->vm];
   struct lua_table table;
   struct reader reader = {.session = session,
                           .owner = owner,
                           .trackers = trackers,
                           .tracker = tracker,
+                          .work = work,
                           .now = session_now(session, options)};
   if (table_load(&owner->vm, heap_address(&session->heap, tracker->table), &table)) return NULL;
   if (!read_entries(&reader, &table) || !vector_push(&trackers->list, *tracker))
-    return error_no_memory();
+    return reader.stopped ? error_interrupted() : error_no_memory();
   return NULL;
 }
 
 static struct inspect_error *examine(struct inspect_session *session,
-                                     const struct command_options *options, size_t vm,
-                                     object_id object, struct trackers *trackers) {
+                                     const struct command_options *options,
+                                     const struct work *work, size_t vm, object_id object,
+                                     struct trackers *trackers) {
   const struct graph *graph = &session->heap.graph;
   struct heap_vm *owner = &session->heap.vms[vm];
   struct lua_table table;
@@ -333,10 +365,9 @@ static struct inspect_error *examine(struct inspect_session *session,
   struct tracker tracker = {.table = object, .vm = vm, .kind = TRACKER_CANDIDATE};
   bool is_candidate = false, is_tracker = false;
   if (graph->flags[object] & OBJECT_WEAK_KEYS)
-    recognise(&owner->vm, &table, session_now(session, options), &tracker, &is_candidate,
-              &is_tracker);
+    recognise(&owner->vm, &table, &tracker, &is_candidate, &is_tracker);
   if (is_candidate || is_tracker) bitset_add(&trackers->tables, object);
-  if (is_tracker || options->all_weak) return take_tracker(session, options, trackers, &tracker);
+  if (is_tracker || options->all_weak) return take_tracker(session, options, work, trackers, &tracker);
   if (!is_candidate)
     trackers->other_weak++;
   else if (!vector_push(&trackers->candidates, tracker))
@@ -374,7 +405,7 @@ static struct inspect_error *examine_all(struct inspect_session *session,
       if (work_stops(work, "reading trackers", i, weak.count))
         error = error_interrupted();
       else
-        error = examine(session, options, vm, weak.items[i], trackers);
+        error = examine(session, options, work, vm, weak.items[i], trackers);
     }
   }
   vector_free(&weak);
@@ -382,11 +413,9 @@ static struct inspect_error *examine_all(struct inspect_session *session,
 }
 
 static struct inspect_error *take_named(struct inspect_session *session,
-                                        const struct command_options *options,
-                                        struct trackers *trackers) {
+                                        const struct command_options *options, object_id object,
+                                        const struct work *work, struct trackers *trackers) {
   const struct graph *graph = &session->heap.graph;
-  object_id object;
-  TRY(resolve_path(session, options, options->tracker, &object, NULL));
   uint64_t address = heap_address(&session->heap, object);
   if (graph->type[object] != OBJECT_TABLE ||
       !(graph->flags[object] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES)))
@@ -400,11 +429,31 @@ static struct inspect_error *take_named(struct inspect_session *session,
   struct lua_table table;
   bool is_candidate, is_tracker;
   if (!table_load(&owner->vm, address, &table))
-    recognise(&owner->vm, &table, session_now(session, options), &tracker, &is_candidate,
-              &is_tracker);
+    recognise(&owner->vm, &table, &tracker, &is_candidate, &is_tracker);
   tracker.kind = TRACKER_NAMED;
   bitset_add(&trackers->tables, object);
-  return take_tracker(session, options, trackers, &tracker);
+  return take_tracker(session, options, work, trackers, &tracker);
+}
+
+/* The path may name a table in several VMs: those that are no weak ones count only if all are. */
+static struct inspect_error *take_all_named(struct inspect_session *session,
+                                            const struct command_options *options,
+                                            const struct work *work, struct trackers *trackers) {
+  struct resolved places = {0};
+  struct inspect_error *first = NULL;
+  struct inspect_error *error =
+      resolve_path_everywhere(session, options, options->tracker, &places);
+  for (size_t i = 0; !error && i < places.count; i++) {
+    error = take_named(session, options, places.items[i].object, work, trackers);
+    if (!error || error->code != INSPECT_ERROR_NOT_FOUND) continue;
+    inspect_error_free(first);
+    first = error;
+    error = NULL;
+  }
+  vector_free(&places);
+  if (!error && !trackers->list.count) return first;
+  inspect_error_free(first);
+  return error;
 }
 
 struct inspect_error *trackers_find(struct inspect_session *session,
@@ -416,16 +465,15 @@ struct inspect_error *trackers_find(struct inspect_session *session,
   if (!error && options->tracker) { /* the others still bar chains, but do not count */
     trackers->list.count = trackers->entries.count = trackers->candidates.count = 0;
     trackers->other_weak = 0;
-    error = take_named(session, options, trackers);
+    error = take_all_named(session, options, work, trackers);
   }
-  if (error) {
-    trackers_free(trackers);
-    return error;
-  }
-  if (trackers->entries.count)
+  struct sorting sorting = {.heap = &session->heap, .work = work};
+  if (!error && trackers->entries.count)
     qsort_r(trackers->entries.items, trackers->entries.count, sizeof *trackers->entries.items,
-            by_creation, &session->heap);
-  return NULL;
+            by_creation, &sorting);
+  if (sorting.stopped) error = error_interrupted();
+  if (error) trackers_free(trackers);
+  return error;
 }
 
 void trackers_free(struct trackers *trackers) {

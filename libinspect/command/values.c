@@ -188,7 +188,7 @@ static const struct {
     {"uservalue", BIT(USER_VALUE)},
     {"constant", BIT(CONSTANT)},
     {"prototype", BIT(PROTOTYPE)},
-    {"other", BIT(DEBUG)},
+    {"other", BIT(DEBUG) | BIT(LEFTOVER)},
     {"table", TABLE_KINDS},
     {"function", UPVALUE_KINDS | BIT(ENVIRONMENT) | BIT(CONSTANT) | BIT(PROTOTYPE)},
     {"all", ALL_KINDS},

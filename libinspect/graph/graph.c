@@ -79,6 +79,7 @@ const char *reference_kind_name(enum reference_kind kind) {
       [REFERENCE_CONSTANT] = "constant",
       [REFERENCE_PROTOTYPE] = "prototype",
       [REFERENCE_DEBUG] = "other",
+      [REFERENCE_LEFTOVER] = "other",
   };
   return (unsigned)kind < REFERENCE_KIND_COUNT ? names[kind] : "other";
 }

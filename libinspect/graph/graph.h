@@ -12,7 +12,8 @@
  *                       reference right before it and is followed once that key is reached
  *                       (string keys count as reached). INDEX is strong (its key is no object).
  *   WEAK_VALUES         KEY is strong; FIELD, KEYED and INDEX are weak
- *   both                only METATABLE is strong
+ *   both                only METATABLE is strong. LEFTOVER, the string key of an empty entry, is of
+ *                       interest to the collector alone
  * In every table a FIELD or KEYED reference directly follows the KEY reference of its entry. A KEY
  * that is not followed by FIELD or KEYED belongs to an entry whose value is no object. */
 #ifndef GRAPH_GRAPH_H

@@ -1,16 +1,21 @@
 /* heap.c - from a source to the graph of all its VMs.
  *
  * Two passes over the heap: walk.c discovers objects and leaves references as granule numbers, link.c
- * turns these into ids. Here: which memory, which VMs, which of two layouts that fit, which roots. */
+ * turns these into ids. Here: which memory, which of two layouts that fit, which roots. */
 #include "graph/heap.h"
 
+#include "graph/extra_space.h"
 #include "graph/link.h"
+#include "graph/residual.h"
+#include "graph/settle.h"
+#include "graph/torn.h"
 #include "lua/stack.h"
 
 /* ---- Memory and VMs -------------------------------------------------------------------------- */
 
 struct inspect_error *heap_open(struct heap *heap, struct source *source) {
   *heap = (struct heap){.source = source};
+  arena_init(&heap->layouts);
   struct address_range *ranges = calloc(source->segment_count + 1, sizeof *ranges);
   if (!ranges) return error_no_memory();
   size_t count = 0;
@@ -30,32 +35,6 @@ struct inspect_error *heap_open(struct heap *heap, struct source *source) {
   return error;
 }
 
-static int by_address(const void *left, const void *right) {
-  const struct detected_vm *a = left, *b = right;
-  return a->main_thread < b->main_thread ? -1 : a->main_thread > b->main_thread;
-}
-
-struct inspect_error *heap_detect(struct heap *heap, const struct work *work) {
-  struct detected_vms detected = {0};
-  struct inspect_error *error = detect_vms(&heap->map, heap->source->pointer_size,
-                                           heap->source->big_endian, work, &detected);
-  if (!error && detected.count) {
-    qsort(detected.items, detected.count, sizeof *detected.items, by_address);
-    heap->vms = calloc(detected.count, sizeof *heap->vms);
-    if (!heap->vms) error = error_no_memory();
-  }
-  for (size_t i = 0; !error && i < detected.count; i++) {
-    const struct detected_vm *found = &detected.items[i];
-    struct heap_vm *owner = &heap->vms[heap->vm_count];
-    owner->alternate = found->alternate;
-    owner->evidence = found->evidence;
-    if (vm_open(&owner->vm, found->layout, &heap->map, found->global_state, found->main_thread))
-      heap->vm_count++;
-  }
-  vector_free(&detected);
-  return error;
-}
-
 /* ---- Choosing between layouts that fit equally ----------------------------------------------- */
 
 static uint64_t magnitude(int64_t value) {
@@ -64,9 +43,14 @@ static uint64_t magnitude(int64_t value) {
 
 static bool change_layout(struct heap_vm *owner, const struct layout *layout) {
   const struct address_map *map = owner->vm.memory.map;
+  const struct source *source = owner->vm.source;
   uint64_t global = owner->vm.global_state, thread = owner->vm.main_thread;
+  bool short_modes_only = owner->vm.short_modes_only;
   vm_close(&owner->vm);
-  return vm_open(&owner->vm, layout, map, global, thread);
+  bool is_open = vm_open(&owner->vm, layout, map, global, thread);
+  owner->vm.source = source;
+  owner->vm.short_modes_only = short_modes_only;
+  return is_open;
 }
 
 /* Walks with the preferred layout, and with the alternate if the books do not balance. */
@@ -86,6 +70,35 @@ static struct inspect_error *walk_with_best_layout(struct heap *heap, size_t ind
   walk_undo(heap, index, discovery);
   if (!change_layout(owner, first)) return NULL;
   return walk_vm(heap, index, discovery, work);
+}
+
+/* The same, and once more if the books show another LUA_EXTRASPACE. */
+static struct inspect_error *walk_exactly(struct heap *heap, size_t index,
+                                          struct discovery *discovery, const struct work *work) {
+  TRY(walk_with_best_layout(heap, index, discovery, work));
+  const struct layout *adapted = extra_space_adapt(heap, index, discovery);
+  if (!adapted) return NULL;
+  walk_undo(heap, index, discovery);
+  if (!change_layout(&heap->vms[index], adapted)) return NULL;
+  return walk_vm(heap, index, discovery, work);
+}
+
+/* The walk, what it missed found again, and what it could not make sense of settled. */
+static struct inspect_error *read_vm(struct heap *heap, size_t index, struct discovery *found,
+                                     const struct work *work) {
+  enum { MOST_ROUNDS = 3 };
+  struct heap_vm *owner = &heap->vms[index];
+  TRY(walk_exactly(heap, index, found, work));
+  for (int round = 0; round < MOST_ROUNDS; round++) {
+    bool is_torn = owner->residual || found->balance || found->problems.count ||
+                   found->moving_thread || found->moving_upvalue;
+    if (is_torn) TRY(torn_find(heap, index, found, &is_torn));
+    if (!is_torn) break;
+    walk_undo(heap, index, found);
+    TRY(walk_vm(heap, index, found, work));
+  }
+  TRY(settle(heap, index, found));
+  return residual_explain(heap, index, found);
 }
 
 /* ---- From discovery to the graph ------------------------------------------------------------- */
@@ -199,7 +212,7 @@ struct inspect_error *heap_build(struct heap *heap, const struct work *work) {
   struct discovery found = {0};
   struct inspect_error *error = NULL;
   for (size_t i = 0; !error && i < heap->vm_count; i++)
-    error = walk_with_best_layout(heap, i, &found, work);
+    error = read_vm(heap, i, &found, work);
   if (!error) error = link_objects(heap, &found, work);
   if (error) {
     discovery_free(&found);
@@ -216,6 +229,7 @@ void heap_close(struct heap *heap) {
   for (size_t i = 0; i < heap->vm_count; i++)
     vm_close(&heap->vms[i].vm);
   free(heap->vms);
+  arena_free(&heap->layouts);
   graph_free(&heap->graph);
   free(heap->granule);
   free(heap->by_rank);

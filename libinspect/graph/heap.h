@@ -16,6 +16,14 @@
 #include "lua/lua54.h"
 #include "source/source.h"
 
+/* How well the residual is understood. */
+enum residual_state {
+  RESIDUAL_NONE,        /* it is 0                                                       */
+  RESIDUAL_EXPLAINED,   /* what the bytes are was found in the dump                      */
+  RESIDUAL_LIKELY,      /* they fit what the VM was doing                                */
+  RESIDUAL_UNEXPLAINED, /* the layout may not fit                                        */
+};
+
 struct heap_vm {
   struct vm vm;
   const struct layout *alternate; /* see detect.h; NULL once decided                     */
@@ -25,13 +33,25 @@ struct heap_vm {
   uint64_t object_bytes;    /* sum of the shallow sizes                                 */
   uint64_t accounted_bytes; /* objects, state block and string table                    */
   int64_t residual;         /* what the VM says it has minus what was found; 0 is exact */
+  enum residual_state residual_state;
+  const char *residual_text; /* what the residual is: NULL if it is 0                    */
   uint32_t coroutines;
   object_id main_thread, running_thread, registry, globals, loaded; /* NO_OBJECT: none   */
+};
+
+/* Where heap_detect looked: what an error says was tried. */
+struct heap_search {
+  size_t canned;        /* canned layouts of the target's word size and byte order       */
+  size_t files;         /* files that define lua_newstate and have debug info            */
+  size_t described;     /* of these, with a usable layout: tried if nothing else fits    */
+  const char *obstacle; /* why one of them has none, or NULL                             */
 };
 
 struct heap {
   struct source *source;
   struct address_map map;
+  struct arena layouts; /* owns the layouts made for this target                         */
+  struct heap_search search;
   struct heap_vm *vms;
   size_t vm_count;
   struct graph graph;
@@ -42,7 +62,9 @@ struct heap {
 };
 
 MUST_CHECK struct inspect_error *heap_open(struct heap *heap, struct source *source);
-MUST_CHECK struct inspect_error *heap_detect(struct heap *heap, const struct work *work);
+/* `given` is a layout from the user, or NULL; it must live as long as the heap. */
+MUST_CHECK struct inspect_error *heap_detect(struct heap *heap, const struct layout *given,
+                                             const struct work *work);
 MUST_CHECK struct inspect_error *heap_build(struct heap *heap, const struct work *work);
 void heap_close(struct heap *heap);
 
@@ -55,6 +77,10 @@ object_id heap_object_at(const struct heap *heap, uint64_t address);
 
 /* Rank of the object by address among all objects: the number a user sees. */
 uint32_t heap_rank(const struct heap *heap, object_id object);
+
+/* Addresses of code that belongs to the VM's Lua or to its host: the allocator, then the C functions
+ * in _G. Returns how many, `most` at most. */
+size_t heap_vm_code(struct heap_vm *owner, uint64_t *addresses, size_t most);
 
 /* The VM an object belongs to. */
 struct heap_vm *heap_vm_of(const struct heap *heap, object_id object);

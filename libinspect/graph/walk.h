@@ -4,6 +4,26 @@
 
 #include "graph/heap.h"
 
+/* Something that made no sense. Which of these are faults, and which belong to what the VM was just
+ * doing, is settled after the walk (settle.h). */
+enum problem_kind {
+  PROBLEM_PART,    /* a part of an object cannot be read                              */
+  PROBLEM_VALUES,  /* values that Lua does not have                                   */
+  PROBLEM_NOWHERE, /* a reference leads to where no object can be                     */
+  PROBLEM_KIND,    /* a reference leads to an object of another kind, or to none      */
+  PROBLEM_LIST,    /* a list leads to where no object is                              */
+};
+
+struct problem {
+  enum problem_kind kind;
+  object_id object; /* that has the problem; PROBLEM_KIND: that is not what it should be */
+  uint64_t address; /* what it is about                                               */
+  uint64_t detail;  /* PROBLEM_NOWHERE: as in struct raw_reference                    */
+  uint8_t reference; /* PROBLEM_NOWHERE: enum reference_kind                       */
+  bool in_hash;      /* PROBLEM_NOWHERE: the same                                  */
+  const char *text; /* static                                                         */
+};
+
 /* What discovery fills, all VMs one after the other. References are granules until heap_build
  * converts them to ids. */
 struct discovery {
@@ -15,7 +35,15 @@ struct discovery {
   struct VECTOR(uint32_t) targets;
   struct VECTOR(uint8_t) kinds;
   struct VECTOR(struct graph_big) bigs;
-  bool incomplete;
+  /* Of the last VM: */
+  struct VECTOR(struct problem) problems;
+  uint64_t more_problems; /* that are not in the list                                          */
+  uint64_t moving_thread; /* whose stack was being moved, or 0                                 */
+  bool moving_upvalue;    /* the place of an open upvalue was given as an offset               */
+  uint64_t balance;       /* 0 if every object is on a list, once: sum over objects minus sum over
+                             the places that lists lead to                                     */
+  bool incomplete;        /* references were lost ...                                          */
+  bool incomplete_before; /* ... and already were when the walk of the last VM began           */
 };
 
 /* Discovers the objects of heap->vms[index] from its lists, roots and their references. */

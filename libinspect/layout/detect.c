@@ -5,12 +5,12 @@
  * does is tested field by field. Sound: no test uses a number from the target as a size. */
 #include "layout/detect.h"
 
-enum { MOST_DISTANCES = 16, TAG_TABLE = 5, TAG_THREAD = 8, COLLECTABLE = 0x40 };
+enum { MOST_PATTERNS = 64, TAG_TABLE = 5, TAG_THREAD = 8, COLLECTABLE = 0x40 };
 
 /* global_State minus lua_State in the state block. */
 static uint64_t state_distance(const struct layout *layout) {
-  uint64_t thread = layout->size[SIZE_lua_State], global = layout->size[SIZE_global_State];
-  return layout->main_thread_embedded ? thread - global : thread;
+  return layout->main_thread_embedded ? -layout_main_thread_offset(layout)
+                                      : layout->size[SIZE_lua_State];
 }
 
 struct probe {
@@ -70,11 +70,13 @@ static bool stack_agrees(const struct layout *layout, const uint8_t *thread, uin
   return load_field(layout, thread, lua_State_stacksize) == (last - stack) / size + EXTRA_STACK;
 }
 
-/* Every hard test: a VM of this layout or none. */
-static bool confirm(struct probe *probe, const struct layout *layout, uint64_t address) {
+/* Every hard test: a VM of this layout with its global state at this distance, or none. */
+static bool confirm(struct probe *probe, const struct layout *layout, uint64_t address,
+                    uint64_t distance) {
   const uint8_t *thread = probe_view(probe, address, layout->size[SIZE_lua_State]);
   if (!thread || load_field(layout, thread, GCObject_tt) != TAG_THREAD) return false;
-  uint64_t global_address = address + state_distance(layout);
+  uint64_t global_address = address + distance;
+  if (layout->pointer_size == 4) global_address &= UINT32_MAX;
   if (load_field(layout, thread, lua_State_l_G) != global_address) return false;
   const uint8_t *global = probe_view(probe, global_address, layout->size[SIZE_global_State]);
   if (!global) return false;
@@ -84,73 +86,177 @@ static bool confirm(struct probe *probe, const struct layout *layout, uint64_t a
   return registry_is_table(probe, layout, global) && names_metamethods(probe, layout, global);
 }
 
-/* ---- Scanning -------------------------------------------------------------------------------- */
+/* How well a confirmed layout fits the stack: 0 poorly; those that know more fields rank higher. */
+static unsigned soft_rank(struct probe *probe, const struct layout *layout, uint64_t address) {
+  const uint8_t *thread = probe_view(probe, address, layout->size[SIZE_lua_State]);
+  return stack_agrees(layout, thread, address) ? 1u + layout->stack_in_slots : 0;
+}
+
+static const char *evidence_of(unsigned soft) {
+  return soft ? "state block, back pointer, registry, metamethod names and main stack fit"
+              : "state block, back pointer, registry and metamethod names fit; the main stack was "
+                "being moved";
+}
+
+bool detect_fits(const struct address_map *map, const struct layout *layout, uint64_t main_thread,
+                 struct detected_vm *result) {
+  struct probe probe = {.map = map};
+  uint64_t distance = state_distance(layout);
+  if (!confirm(&probe, layout, main_thread, distance)) return false;
+  *result = (struct detected_vm){.layout = layout, .main_thread = main_thread};
+  result->global_state = main_thread + distance;
+  result->evidence = evidence_of(soft_rank(&probe, layout, main_thread));
+  return true;
+}
+
+/* ---- LUA_EXTRASPACE of Lua 5.5 --------------------------------------------------------------- */
+
+/* The distances of a layout: from `low`, `span` upwards. */
+struct pattern {
+  const struct layout *layout;
+  uint64_t low, span; /* of the word l_G holds minus the word's own address */
+};
+
+static struct pattern pattern_of(const struct layout *layout) {
+  uint64_t distance = state_distance(layout) - layout->place[lua_State_l_G].offset;
+  if (layout->provenance != LAYOUT_CANNED || !layout->main_thread_embedded)
+    return (struct pattern){layout, distance, 0};
+  uint64_t none = distance + layout->block_extra; /* without any space */
+  return (struct pattern){layout, none - MOST_EXTRA_SPACE, MOST_EXTRA_SPACE};
+}
 
 struct scan {
   struct probe probe;
-  const struct layout *layouts[64];
-  size_t layout_count;
-  uint64_t distance[MOST_DISTANCES]; /* of the word l_G holds, from the word's own address */
+  struct arena *arena;
+  struct pattern patterns[MOST_PATTERNS];
+  size_t pattern_count;
+  struct {
+    uint64_t low, span;
+  } distances[MOST_PATTERNS]; /* of the patterns, each once */
   size_t distance_count;
-  unsigned pointer_size;
+  uint64_t lowest, spread; /* all distances lie in lowest .. lowest + spread */
+  struct layouts adapted;
+  bool no_memory;
 };
 
-static void scan_add_layout(struct scan *scan, const struct layout *layout) {
-  if (scan->layout_count == sizeof scan->layouts / sizeof *scan->layouts) return;
-  scan->layouts[scan->layout_count++] = layout;
-  uint64_t distance = state_distance(layout) - layout->place[lua_State_l_G].offset;
-  for (size_t i = 0; i < scan->distance_count; i++)
-    if (scan->distance[i] == distance) return;
-  if (scan->distance_count < MOST_DISTANCES) scan->distance[scan->distance_count++] = distance;
+/* The layout with another LUA_EXTRASPACE; one for all VMs that need it. */
+static const struct layout *adapt(struct scan *scan, const struct layout *layout, uint64_t extra) {
+  if (extra == layout->block_extra) return layout;
+  for (size_t i = 0; i < scan->adapted.count; i++) {
+    const struct layout *known = scan->adapted.items[i];
+    if (known->name == layout->name && known->block_extra == extra) return known;
+  }
+  struct layout *copy = arena_alloc(scan->arena, sizeof *copy);
+  if (!copy || !vector_push(&scan->adapted, copy)) {
+    scan->no_memory = true;
+    return layout;
+  }
+  *copy = *layout;
+  copy->provenance = LAYOUT_PROBED;
+  copy->note = "the distance of the main thread from its global_State shows it";
+  copy->block_extra = (uint16_t)extra;
+  copy->size[SIZE_global_State] =
+      (uint16_t)(layout->size[SIZE_global_State] + extra - layout->block_extra);
+  return copy;
 }
 
-/* Tests an address with all layouts; true if it is a main thread. Among the layouts that fit, those
- * whose soft tests pass come first, and those that know more fields (stacksize) before the rest. */
-static bool scan_test(struct scan *scan, uint64_t address, struct detected_vm *found) {
-  *found = (struct detected_vm){.main_thread = address};
-  int best = -1;
-  for (size_t i = 0; i < scan->layout_count; i++) {
-    const struct layout *layout = scan->layouts[i];
-    if (!confirm(&scan->probe, layout, address)) continue;
-    const uint8_t *thread = probe_view(&scan->probe, address, layout->size[SIZE_lua_State]);
-    int rank = stack_agrees(layout, thread, address) ? 1 + layout->stack_in_slots : 0;
+/* ---- Scanning -------------------------------------------------------------------------------- */
+
+static void scan_add_layout(struct scan *scan, const struct layout *layout) {
+  if (scan->pattern_count == MOST_PATTERNS) return;
+  struct pattern pattern = pattern_of(layout);
+  scan->patterns[scan->pattern_count++] = pattern;
+  for (size_t i = 0; i < scan->distance_count; i++)
+    if (scan->distances[i].low == pattern.low && scan->distances[i].span == pattern.span) return;
+  scan->distances[scan->distance_count].low = pattern.low;
+  scan->distances[scan->distance_count++].span = pattern.span;
+}
+
+static unsigned preference(const struct layout *layout) {
+  switch (layout->provenance) {
+  case LAYOUT_FILE:
+    return 3;
+  case LAYOUT_DWARF:
+    return 2;
+  case LAYOUT_CANNED:
+    return 1;
+  case LAYOUT_PROBED:
+    break;
+  }
+  return 0;
+}
+
+/* Tests a word at x that lies `difference` below what it holds; true if it is l_G of a main thread.
+ * Among the layouts that fit, provenance decides, then the soft tests; of two that are equal in
+ * both one becomes the alternate. */
+static bool scan_test(struct scan *scan, uint64_t x, uint64_t difference,
+                      struct detected_vm *found) {
+  enum { SOFT_RANKS = 3 };
+  *found = (struct detected_vm){.layout = NULL};
+  unsigned best = 0;
+  for (size_t i = 0; i < scan->pattern_count; i++) {
+    const struct pattern *pattern = &scan->patterns[i];
+    const struct layout *layout = pattern->layout;
+    uint64_t l_G = layout->place[lua_State_l_G].offset, address = x - l_G;
+    uint64_t distance = difference + l_G;
+    if (difference - pattern->low > pattern->span ||
+        (difference - pattern->low) % layout->pointer_size ||
+        !confirm(&scan->probe, layout, address, distance))
+      continue;
+    if (pattern->span) layout = adapt(scan, layout, pattern->low + pattern->span - difference);
+    unsigned soft = soft_rank(&scan->probe, layout, address);
+    unsigned rank = 1 + preference(layout) * SOFT_RANKS + soft;
     if (rank > best) {
       best = rank;
-      found->alternate = NULL;
-      found->layout = layout;
-    } else if (rank == best) {
+      *found = (struct detected_vm){.layout = layout, .main_thread = address};
+      found->global_state = address + distance;
+      found->evidence = evidence_of(soft);
+    } else if (rank == best && !layout_equal(layout, found->layout)) {
       found->alternate = layout;
     }
   }
-  if (!found->layout) return false;
-  found->global_state = address + state_distance(found->layout);
-  found->evidence =
-      best > 0 ? "state block, back pointer, registry, metamethod names and main stack fit"
-               : "state block, back pointer, registry and metamethod names fit; the main stack was "
-                 "being moved";
-  return true;
+  return found->layout != NULL;
+}
+
+/* The bounds of all distances. They are small, some of them negative: they are compared as offsets
+ * from the middle of the number circle. */
+static void scan_bound(struct scan *scan) {
+  const uint64_t middle = UINT64_C(1) << 63;
+  uint64_t lowest = UINT64_MAX, highest = 0;
+  for (size_t i = 0; i < scan->distance_count; i++) {
+    uint64_t low = scan->distances[i].low + middle, high = low + scan->distances[i].span;
+    if (low < lowest) lowest = low;
+    if (high > highest) highest = high;
+  }
+  scan->lowest = lowest - middle;
+  scan->spread = highest - lowest;
+}
+
+/* Tests one word. Inline, as most of the time of the search is spent here. */
+static inline bool scan_word(struct scan *scan, const uint8_t *bytes, uint64_t x,
+                             struct detected_vm *found) {
+  const struct layout *any = scan->patterns[0].layout;
+  uint64_t difference = load_pointer(any, bytes) - x;
+  if (any->pointer_size == 4) difference = (uint64_t)(int64_t)(int32_t)(uint32_t)difference;
+  if (difference - scan->lowest > scan->spread) return false;
+  bool hit = false;
+  for (size_t i = 0; i < scan->distance_count; i++)
+    hit |= difference - scan->distances[i].low <= scan->distances[i].span;
+  return hit && scan_test(scan, x, difference, found);
 }
 
 static struct inspect_error *scan_range(struct scan *scan, const struct address_range *range,
                                         const struct work *work, uint64_t *done, uint64_t total,
                                         struct detected_vms *result) {
   enum { PIECE = 1 << 22 };
-  unsigned step = scan->pointer_size;
-  const struct layout *any = scan->layouts[0];
-  uint64_t l_G = any->place[lua_State_l_G].offset; /* equal in all layouts of one word size */
+  unsigned step = scan->patterns[0].layout->pointer_size;
   uint64_t size = range->end - range->start;
   for (uint64_t start = 0; start + step <= size; start += PIECE) {
     uint64_t end = size - start > PIECE ? start + PIECE : size / step * step;
     for (uint64_t offset = start; offset < end; offset += step) {
-      uint64_t x = range->start + offset;
-      uint64_t difference = load_pointer(any, range->bytes + offset) - x;
-      if (step == 4) difference = (uint64_t)(int64_t)(int32_t)(uint32_t)difference;
-      bool hit = false;
-      for (size_t i = 0; i < scan->distance_count; i++)
-        hit |= difference == scan->distance[i];
-      if (!hit) continue;
       struct detected_vm found;
-      if (scan_test(scan, x - l_G, &found) && !vector_push(result, found))
+      if (scan_word(scan, range->bytes + offset, range->start + offset, &found) &&
+          !vector_push(result, found))
         return error_no_memory();
     }
     *done += end - start;
@@ -159,23 +265,20 @@ static struct inspect_error *scan_range(struct scan *scan, const struct address_
   return NULL;
 }
 
-struct inspect_error *detect_vms(const struct address_map *map, unsigned pointer_size,
-                                 bool big_endian, const struct work *work,
+struct inspect_error *detect_vms(const struct address_map *map, const struct layouts *layouts,
+                                 struct arena *arena, const struct work *work,
                                  struct detected_vms *result) {
-  struct scan scan = {.probe = {.map = map}, .pointer_size = pointer_size};
-  const struct layout *layout;
-  for (size_t i = 0; (layout = layout_canned(i)); i++)
-    if (layout->pointer_size == pointer_size && layout->big_endian == big_endian)
-      scan_add_layout(&scan, layout);
-  if (!scan.layout_count)
-    return error_create(INSPECT_ERROR_UNSUPPORTED,
-                        "lua-inspect reads 32- and 64-bit little-endian targets",
-                        "no layout of Lua is known for %u-bit %s-endian targets", 8 * pointer_size,
-                        big_endian ? "big" : "little");
+  struct scan scan = {.probe = {.map = map}, .arena = arena};
+  for (size_t i = 0; i < layouts->count; i++)
+    scan_add_layout(&scan, layouts->items[i]);
+  scan_bound(&scan);
   uint64_t total = 0, done = 0;
   for (size_t i = 0; i < map->range_count; i++)
     total += map->ranges[i].end - map->ranges[i].start;
-  for (size_t i = 0; i < map->range_count; i++)
-    TRY(scan_range(&scan, &map->ranges[i], work, &done, total, result));
-  return NULL;
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; !error && scan.pattern_count && i < map->range_count; i++)
+    error = scan_range(&scan, &map->ranges[i], work, &done, total, result);
+  if (!error && scan.no_memory) error = error_no_memory();
+  vector_free(&scan.adapted);
+  return error;
 }

@@ -4,7 +4,8 @@
  * for a version. What offsets cannot express (how a table knows the size of its array, where 5.5
  * keeps type tags) are traits, also data, one enum per question.
  *
- * Sources of the facts: lobject.h, lstate.h, ltable.h of each release; checked against real builds. */
+ * Sources of the facts: lobject.h, lstate.h, ltable.h of each release; checked against real builds.
+ */
 #ifndef LAYOUT_LAYOUT_H
 #define LAYOUT_LAYOUT_H
 
@@ -13,6 +14,7 @@
 #include <string.h>
 
 /* FIELD(struct, field): as the Lua sources name them, newest name first. */
+/* clang-format off */
 #define LAYOUT_FIELDS(FIELD)                                                                       \
   FIELD(GCObject, next) FIELD(GCObject, tt) FIELD(GCObject, marked)                                \
   FIELD(TValue, value_) FIELD(TValue, tt_)                                                         \
@@ -41,20 +43,22 @@
   FIELD(global_State, ephemeron) FIELD(global_State, allweak) FIELD(global_State, twups)           \
   FIELD(stringtable, hash) FIELD(stringtable, nuse) FIELD(stringtable, size)                       \
   FIELD(Table, flags) FIELD(Table, lsizenode) FIELD(Table, alimit) FIELD(Table, array)             \
-  FIELD(Table, node) FIELD(Table, lastfree) FIELD(Table, metatable)                                \
+  FIELD(Table, node) FIELD(Table, lastfree) FIELD(Table, metatable) FIELD(Table, gclist)           \
   FIELD(Node, value_) FIELD(Node, tt_) FIELD(Node, key_tt) FIELD(Node, next) FIELD(Node, key_val)  \
   FIELD(TString, extra) FIELD(TString, shrlen) FIELD(TString, hash) FIELD(TString, lnglen)         \
   FIELD(TString, contents) FIELD(TString, falloc) FIELD(TString, hnext)                            \
-  FIELD(Udata, nuvalue) FIELD(Udata, len) FIELD(Udata, metatable) FIELD(Udata, uv)                 \
-  FIELD(LClosure, nupvalues) FIELD(LClosure, p) FIELD(LClosure, upvals)                            \
-  FIELD(CClosure, nupvalues) FIELD(CClosure, f) FIELD(CClosure, upvalue)                           \
+  FIELD(Udata, nuvalue) FIELD(Udata, len) FIELD(Udata, metatable) FIELD(Udata, gclist)             \
+  FIELD(Udata, uv)                                                                                 \
+  FIELD(LClosure, nupvalues) FIELD(LClosure, gclist) FIELD(LClosure, p) FIELD(LClosure, upvals)    \
+  FIELD(CClosure, nupvalues) FIELD(CClosure, gclist) FIELD(CClosure, f) FIELD(CClosure, upvalue)   \
   FIELD(UpVal, v) FIELD(UpVal, value) FIELD(UpVal, open_next) FIELD(UpVal, previous)               \
   FIELD(Proto, numparams) FIELD(Proto, is_vararg) FIELD(Proto, maxstacksize)                       \
-  FIELD(Proto, sizeupvalues) FIELD(Proto, sizek) FIELD(Proto, sizecode) FIELD(Proto, sizelineinfo) \
-  FIELD(Proto, sizep) FIELD(Proto, sizelocvars) FIELD(Proto, sizeabslineinfo)                      \
-  FIELD(Proto, linedefined) FIELD(Proto, lastlinedefined) FIELD(Proto, k) FIELD(Proto, code)       \
-  FIELD(Proto, p) FIELD(Proto, upvalues) FIELD(Proto, lineinfo) FIELD(Proto, abslineinfo)          \
-  FIELD(Proto, locvars) FIELD(Proto, source)                                                       \
+  FIELD(Proto, sizeupvalues) FIELD(Proto, sizek) FIELD(Proto, sizecode)                            \
+  FIELD(Proto, sizelineinfo) FIELD(Proto, sizep) FIELD(Proto, sizelocvars)                         \
+  FIELD(Proto, sizeabslineinfo) FIELD(Proto, linedefined) FIELD(Proto, lastlinedefined)            \
+  FIELD(Proto, k) FIELD(Proto, code) FIELD(Proto, p) FIELD(Proto, upvalues)                        \
+  FIELD(Proto, lineinfo) FIELD(Proto, abslineinfo) FIELD(Proto, locvars) FIELD(Proto, source)      \
+  FIELD(Proto, gclist)                                                                             \
   FIELD(Upvaldesc, name) FIELD(Upvaldesc, instack) FIELD(Upvaldesc, idx)                           \
   FIELD(LocVar, varname) FIELD(LocVar, startpc) FIELD(LocVar, endpc)                               \
   FIELD(AbsLineInfo, pc) FIELD(AbsLineInfo, line)
@@ -77,6 +81,7 @@ enum layout_struct {
 #undef STRUCT
   LAYOUT_STRUCT_COUNT
 };
+/* clang-format on */
 
 struct layout_place {
   uint16_t offset;
@@ -96,13 +101,42 @@ enum string_form {
   STRING_EXTERNAL, /* 5.5: shrlen signed; long strings hold a pointer                */
 };
 
+/* What global_State.gcstp says: 5.4.0 to 5.4.3 have a flag there that is set while the collector
+ * runs (gcrunning), later releases bits for who has stopped it. */
+enum stop_form {
+  STOP_UNKNOWN, /* 5.4.3 and 5.4.4 share a layout: graph/evidence.h tells them apart */
+  STOP_RUNNING, /* a flag                                                            */
+  STOP_BITS,    /* lgc.h: GCSTPUSR, GCSTPGC, GCSTPCLS                                */
+};
+
+/* Where an integer belongs in the hash part of a table. */
+enum integer_hash {
+  INTEGER_HASH_UNKNOWN, /* 5.4.3 and 5.4.4 share a layout                        */
+  INTEGER_HASH_POWER,   /* its low bits (up to 5.4.3)                            */
+  INTEGER_HASH_MODULO,  /* the remainder by an odd number (5.4.4 and later)      */
+};
+
+/* Where a layout comes from. Of several that fit a VM, FILE is taken before DWARF, DWARF before
+ * CANNED, CANNED before PROBED. */
+enum layout_provenance {
+  LAYOUT_CANNED, /* a row of canned.c                                                    */
+  LAYOUT_PROBED, /* canned, and adapted to what the target shows (LUA_EXTRASPACE)        */
+  LAYOUT_DWARF,  /* the debug info of the program in the target: overrides canned ones   */
+  LAYOUT_FILE,   /* given by the user: overrides all                                     */
+};
+
 struct layout {
-  const char *name; /* "5.4.3 .. 5.4.9"               */
+  const char *name; /* "5.4.3 .. 5.4.9"; else the file it comes from, escaped */
   const char *lua;  /* "5.4": what _VERSION says      */
+  enum layout_provenance provenance;
+  const char *note; /* what was adapted, and on what evidence; or NULL */
   uint8_t pointer_size;
   bool big_endian;
   enum array_form array_form;
   enum string_form string_form;
+  enum stop_form stop_form;
+  enum integer_hash integer_hash;
+  bool long_hash_skips;      /* 5.4.0, 5.4.1: the hash of a long string leaves bytes out */
   bool main_thread_embedded; /* 5.5: the main lua_State lies inside global_State         */
   bool debt_is_subtracted;   /* bytes in use: totalbytes - GCdebt (5.5) or + GCdebt      */
   bool stack_in_slots;       /* 5.4.0, 5.4.1 have stacksize (counts EXTRA_STACK)         */
@@ -111,7 +145,8 @@ struct layout {
   uint16_t c_call_bit;       /* callstatus: set when the call runs a C function          */
   uint8_t userdata_header;   /* bytes before user values; without any, before the payload: */
   uint8_t userdata_bare;     /* ... this                                                 */
-  uint8_t block_extra;       /* bytes of the state block before lua_State (LUA_EXTRASPACE) */
+  uint16_t block_extra;      /* bytes of the state block before lua_State (LUA_EXTRASPACE) */
+  uint16_t main_thread_offset; /* of the embedded lua_State in global_State; 0: at its end */
   struct layout_place place[LAYOUT_FIELD_COUNT];
   uint16_t size[LAYOUT_STRUCT_COUNT];
 };
@@ -121,6 +156,23 @@ const struct layout *layout_canned(size_t index);
 
 /* "lua_State.l_G", for messages and checks. */
 const char *layout_field_name(enum layout_field field);
+
+/* "lua_State" */
+const char *layout_struct_name(enum layout_struct structure);
+
+/* "canned", "probed" or "dwarf": the words of the JSON contract, which calls what a user gives probed,
+ * too. */
+const char *layout_provenance_name(enum layout_provenance provenance);
+
+/* Whether two layouts say the same of every field, size and trait. */
+bool layout_equal(const struct layout *a, const struct layout *b);
+
+/* Where the embedded main thread lies in global_State. */
+static inline uint64_t layout_main_thread_offset(const struct layout *layout) {
+  return layout->main_thread_offset
+             ? layout->main_thread_offset
+             : (uint64_t)layout->size[SIZE_global_State] - layout->size[SIZE_lua_State];
+}
 
 /* ---- Loads from bytes of the target ---------------------------------------------------------- */
 
@@ -133,7 +185,8 @@ static inline uint64_t load_unsigned(const struct layout *layout, const uint8_t 
     return value;
   }
   switch (size) {
-  case 1: return bytes[0];
+  case 1:
+    return bytes[0];
   case 2: {
     uint16_t half;
     memcpy(&half, bytes, 2);
@@ -144,8 +197,11 @@ static inline uint64_t load_unsigned(const struct layout *layout, const uint8_t 
     memcpy(&word, bytes, 4);
     return word;
   }
-  case 8: memcpy(&value, bytes, 8); return value;
-  default: return 0;
+  case 8:
+    memcpy(&value, bytes, 8);
+    return value;
+  default:
+    return 0;
   }
 }
 

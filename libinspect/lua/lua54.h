@@ -42,6 +42,8 @@ struct lua_value {
 static inline bool value_is_empty(struct lua_value value) { return (value.tag & 0x0F) == 0; }
 static inline bool value_is_object(struct lua_value value) { return value.tag & TAG_COLLECTABLE; }
 static inline bool value_is_string(struct lua_value value) { return (value.tag & 0x0F) == 4; }
+/* Whether the tag is one that a value in a table, stack or upvalue can have. */
+bool value_is_sound(struct lua_value value);
 double value_number(const struct vm *vm, struct lua_value value); /* of TAG_FLOAT */
 int64_t value_integer(const struct vm *vm, struct lua_value value); /* of TAG_INTEGER */
 
@@ -55,13 +57,23 @@ struct lua_table {
   uint64_t array_size;         /* values, nils included                         */
   const uint8_t *array;        /* NULL: none, or not readable (array_fault)     */
   uint64_t node_count;         /* 0: the dummy node                             */
-  const uint8_t *nodes;
+  const uint8_t *nodes;        /* in the host; of a table that was being resized, a copy */
+  uint64_t array_place;        /* what the array pointer says                   */
+  uint64_t node_place;         /* what the node pointer says                    */
+  uint64_t bytes;              /* as the VM counts them, by what its header says */
   const char *fault;           /* what is missing of it, or NULL                */
   uint64_t fault_address;
 };
 
 /* NULL unless even the header cannot be read; parts that cannot be read are empty, see fault. */
 const char *table_load(struct vm *vm, uint64_t address, struct lua_table *table);
+
+/* Bytes of an array part, of a hash part with `count` nodes. */
+uint64_t table_array_bytes(const struct layout *layout, uint64_t size);
+uint64_t table_hash_bytes(const struct layout *layout, uint64_t count);
+
+/* An array part at the pointer `array`, as struct lua_table holds it; NULL if it cannot be read. */
+const uint8_t *table_array_view(struct vm *vm, uint64_t array, uint64_t size);
 
 /* Value number `index` (from 0) of the array part. */
 struct lua_value table_array_value(const struct vm *vm, const struct lua_table *table,
@@ -83,6 +95,10 @@ bool table_find_integer(struct vm *vm, const struct lua_table *table, int64_t ke
 
 /* The bytes of a string object; NULL if they cannot be read. Raw, valid as long as the source. */
 const char *string_bytes(struct vm *vm, uint64_t address, size_t *size);
+
+/* Length, place of the bytes and counted size of the string whose header is at `header`. */
+void string_measure(const struct layout *layout, const uint8_t *header, uint64_t address,
+                    uint64_t *length, uint64_t *contents, uint64_t *counted);
 
 bool string_equals(struct vm *vm, uint64_t address, const char *text, size_t size);
 
@@ -110,6 +126,8 @@ struct visit {
   struct raw_references references;
   const char *fault;    /* what could not be read, or NULL                     */
   uint64_t fault_address;
+  uint64_t absurd;      /* places that hold no value Lua could have put there  */
+  bool is_moving;       /* a thread whose stack, or an upvalue whose place was being moved */
 };
 
 /* Visits one object: header, size, references. `tag` is what the reference said it is. On a fault

@@ -1,12 +1,18 @@
 /* stack.c - threads: their stacks, calls and the names of stack slots.
  *
  * Invariant: a loaded thread satisfies top <= maybe_top <= slot_count, and `slots` covers slot_count
- * values; every walk over call infos is bounded by MOST_CALLS and by Brent's cycle detection. */
+ * values; every walk over call infos is bounded by MOST_CALLS and by Brent's cycle detection.
+ *
+ * While a stack is being moved (ldo.c: luaD_reallocstack) the pointers into it are of two forms at
+ * once: up to 5.4.4 some lead into the old array and some into the new, from 5.4.5 on some are
+ * offsets in bytes. Slot 0 belongs to the base level of calls (base_ci.func always leads there), so
+ * any pointer can be told for what it is: see slot_of. */
 #include "lua/stack.h"
 
-#include "base/text.h"
+#include "lua/native.h"
+#include "lua/prototype.h"
 
-enum { EXTRA_STACK = 5, MOST_CALLS = 1 << 24, STATUS_YIELD = 1 };
+enum { EXTRA_STACK = 5, MOST_CALLS = 1 << 24, MOST_SLOTS = 1 << 26, STATUS_YIELD = 1 };
 
 static const uint8_t *call_view(struct vm *vm, uint64_t address) {
   return memory_view(&vm->memory, address, vm->layout->size[SIZE_CallInfo]);
@@ -16,13 +22,89 @@ static bool call_is_lua(const struct layout *layout, const uint8_t *call) {
   return !(load_field(layout, call, CallInfo_callstatus) & layout->c_call_bit);
 }
 
-/* A stack pointer as a slot number; false if it is none of this stack. */
+static bool slot_from(uint64_t base, uint64_t pointer, uint64_t size, uint64_t count,
+                      uint64_t *slot) {
+  if (pointer < base || (pointer - base) % size || (pointer - base) / size > count) return false;
+  *slot = (pointer - base) / size;
+  return true;
+}
+
+/* A stack pointer, in any of its forms, as a slot number; false if it is none of this stack. */
 static bool slot_of(const struct vm *vm, const struct lua_thread *thread, uint64_t pointer,
                     uint64_t *slot) {
-  uint64_t size = vm->layout->size[SIZE_TValue];
-  if (pointer < thread->stack || (pointer - thread->stack) % size) return false;
-  *slot = (pointer - thread->stack) / size;
-  return *slot <= thread->slot_count;
+  uint64_t size = vm->layout->size[SIZE_TValue], count = thread->slot_count;
+  if (slot_from(thread->stack, pointer, size, count, slot)) return true;
+  if (stack_is_offset(vm->layout, pointer)) return slot_from(0, pointer, size, count, slot);
+  return thread->other && slot_from(thread->other, pointer, size, count, slot);
+}
+
+/* ---- Loading ----------------------------------------------------------------------------------- */
+
+/* Finds out whether the stack was being moved, and where its other place is. */
+static void load_places(struct vm *vm, const uint8_t *header, struct lua_thread *thread) {
+  const struct layout *layout = vm->layout;
+  const uint8_t *base = header + layout->place[lua_State_base_ci].offset;
+  uint64_t bottom = load_field(layout, base, CallInfo_func);
+  uint64_t top = load_field(layout, header, lua_State_top);
+  if (bottom != thread->stack && bottom && !stack_is_offset(layout, bottom))
+    thread->other = bottom;
+  thread->contents = thread->stack;
+  if (vm->torn.thread == thread->address) {
+    thread->contents = vm->torn.stack;
+    if (vm->torn.stack != thread->stack) thread->other = vm->torn.stack;
+  }
+  thread->is_moving = bottom != thread->stack || stack_is_offset(layout, top) ||
+                      vm->torn.thread == thread->address;
+}
+
+/* One more than the highest slot that the thread's pointers speak of. */
+static uint64_t highest_use(struct vm *vm, const uint8_t *header, struct lua_thread *thread) {
+  const struct layout *layout = vm->layout;
+  uint64_t highest = 0, slot;
+  thread->slot_count = MOST_SLOTS; /* for slot_of */
+  if (slot_of(vm, thread, load_field(layout, header, lua_State_top), &slot)) highest = slot;
+  uint64_t call = thread->call;
+  for (uint64_t i = 0; call && i < MOST_CALLS; i++) {
+    const uint8_t *bytes = call_view(vm, call);
+    if (!bytes) break;
+    if (slot_of(vm, thread, load_field(layout, bytes, CallInfo_top), &slot) && slot > highest)
+      highest = slot;
+    if (call == thread->base_call) break;
+    call = load_field(layout, bytes, CallInfo_previous);
+  }
+  return highest + 1;
+}
+
+/* The array of slots. Its limits may be those of two arrays, or its memory may be gone: then as much
+ * as is in use. */
+static const char *load_slots(struct vm *vm, const uint8_t *header, struct lua_thread *thread) {
+  const struct layout *layout = vm->layout;
+  uint64_t size = layout->size[SIZE_TValue];
+  uint64_t last = load_field(layout, header, lua_State_stack_last);
+  bool is_sane = last >= thread->stack && (last - thread->stack) % size == 0 &&
+                 (last - thread->stack) / size <= MOST_SLOTS;
+  uint64_t count = is_sane ? (last - thread->stack) / size + EXTRA_STACK : 0;
+  thread->slots = is_sane ? memory_view(&vm->memory, thread->contents, count * size) : NULL;
+  if (!thread->slots && (thread->is_moving || !is_sane)) {
+    thread->is_moving = true;
+    count = highest_use(vm, header, thread);
+    thread->slots = memory_view(&vm->memory, thread->contents, count * size);
+  }
+  thread->slot_count = thread->slots ? count : 0;
+  return thread->slots ? NULL : "stack of a thread is not in the dump";
+}
+
+/* The slots above `top` up to the end of a running Lua function's frame: `top` is not kept up to date
+ * while such a function runs (lvm.c), so they may be in use. */
+static uint64_t load_maybe_top(struct vm *vm, const struct lua_thread *thread) {
+  const uint8_t *call = call_view(vm, thread->call);
+  uint64_t top;
+  bool is_running = call && thread->status == 0 && thread->call != thread->base_call &&
+                    call_is_lua(vm->layout, call);
+  return is_running && slot_of(vm, thread, load_field(vm->layout, call, CallInfo_top), &top) &&
+                 top > thread->top
+             ? top
+             : thread->top;
 }
 
 const char *thread_load(struct vm *vm, uint64_t address, struct lua_thread *thread) {
@@ -31,51 +113,52 @@ const char *thread_load(struct vm *vm, uint64_t address, struct lua_thread *thre
   const uint8_t *header = memory_view(&vm->memory, address, layout->size[SIZE_lua_State]);
   if (!header) return "thread is not in the dump";
   if (load_field(layout, header, GCObject_tt) != TAG_THREAD) return "object is no thread";
-  if (load_field(layout, header, lua_State_l_G) != vm->global_state) return NULL;
+  thread->call = load_field(layout, header, lua_State_ci);
+  /* lstate.c, lua_newthread: preinit_thread sets l_G, stack_init sets ci when all else is there */
+  if (load_field(layout, header, lua_State_l_G) != vm->global_state || !thread->call) return NULL;
   thread->initialized = true;
   thread->status = (uint8_t)load_field(layout, header, lua_State_status);
   thread->stack = load_field(layout, header, lua_State_stack);
-  thread->call = load_field(layout, header, lua_State_ci);
   thread->base_call = address + layout->place[lua_State_base_ci].offset;
   thread->error_jump = load_field(layout, header, lua_State_errorJmp);
   if (!thread->stack) return NULL;
-
-  uint64_t size = layout->size[SIZE_TValue];
-  uint64_t last = load_field(layout, header, lua_State_stack_last);
-  if (last < thread->stack || (last - thread->stack) % size)
-    return "limits of a stack make no sense";
-  uint64_t count = (last - thread->stack) / size + EXTRA_STACK;
-  thread->slots = memory_view(&vm->memory, thread->stack, count * size);
-  if (!thread->slots) return "stack of a thread is not in the dump";
-  thread->slot_count = count;
+  load_places(vm, header, thread);
+  const char *fault = load_slots(vm, header, thread);
+  if (fault) return fault;
   thread->open_upvalues = load_field(layout, header, lua_State_openupval);
-  if (!slot_of(vm, thread, load_field(layout, header, lua_State_top), &thread->top)) {
-    thread->fault = "top of a stack lies outside of it";
-    thread->maybe_top = count; /* anything may be in use */
-    return NULL;
+  if (slot_of(vm, thread, load_field(layout, header, lua_State_top), &thread->top)) {
+    thread->maybe_top = load_maybe_top(vm, thread);
+  } else { /* anything may be in use */
+    thread->maybe_top = thread->slot_count;
+    if (!thread->is_moving) thread->fault = "top of a stack lies outside of it";
   }
-  thread->maybe_top = thread->top;
-  const uint8_t *call = call_view(vm, thread->call);
-  uint64_t call_top;
-  if (call && thread->status == 0 && thread->call != thread->base_call &&
-      call_is_lua(layout, call) &&
-      slot_of(vm, thread, load_field(layout, call, CallInfo_top), &call_top) &&
-      call_top > thread->top)
-    thread->maybe_top = call_top;
   return NULL;
+}
+
+/* Whether `next` is what follows `prior` in the list of call infos. One that is being added has not
+ * been filled in yet; where one was just taken out, its memory still leads back to `prior`
+ * (lstate.c: luaE_extendCI, luaE_shrinkCI). */
+static bool call_follows(struct vm *vm, uint64_t prior, const uint8_t *next) {
+  const struct layout *layout = vm->layout;
+  uint64_t previous = load_field(layout, next, CallInfo_previous);
+  if (previous == prior) return true;
+  const uint8_t *between = call_view(vm, previous);
+  return between && load_field(layout, between, CallInfo_previous) == prior;
 }
 
 uint64_t thread_stack_bytes(struct vm *vm, const struct lua_thread *thread) {
   const struct layout *layout = vm->layout;
   const uint8_t *base = call_view(vm, thread->base_call);
-  uint64_t calls = 0, tortoise = 0, lap = 1;
+  uint64_t calls = 0, tortoise = 0, lap = 1, prior = thread->base_call;
   for (uint64_t call = base ? load_field(layout, base, CallInfo_next) : 0; call;) {
     const uint8_t *bytes = call_view(vm, call);
-    if (!bytes || call == tortoise || ++calls > MOST_CALLS) break;
+    if (!bytes || call == tortoise || !call_follows(vm, prior, bytes) || ++calls > MOST_CALLS)
+      break;
     if (calls == lap) {
       tortoise = call;
       lap *= 2;
     }
+    prior = call;
     call = load_field(layout, bytes, CallInfo_next);
   }
   return thread->slot_count * layout->size[SIZE_TValue] + calls * layout->size[SIZE_CallInfo];
@@ -88,51 +171,8 @@ enum thread_state thread_state(const struct lua_thread *thread) {
   return thread->top > 1 ? THREAD_NOT_STARTED : THREAD_FINISHED;
 }
 
-bool thread_calls(struct vm *vm, const struct lua_thread *thread, struct lua_calls *calls) {
-  const struct layout *layout = vm->layout;
-  calls->count = 0;
-  uint64_t above = thread->slot_count + 1;
-  for (uint64_t call = thread->call; call && call != thread->base_call;) {
-    const uint8_t *bytes = call_view(vm, call);
-    struct lua_call found = {.address = call};
-    /* functions lie strictly deeper from call to call, which also bounds this loop */
-    if (!bytes || !slot_of(vm, thread, load_field(layout, bytes, CallInfo_func), &found.function) ||
-        found.function >= above || found.function >= thread->slot_count)
-      return true;
-    above = found.function;
-    if (!slot_of(vm, thread, load_field(layout, bytes, CallInfo_top), &found.top))
-      found.top = found.function + 1;
-    found.is_lua = call_is_lua(layout, bytes);
-    found.saved_pc = load_field(layout, bytes, CallInfo_savedpc);
-    if (found.is_lua)
-      found.extra_arguments = (uint32_t)load_field(layout, bytes, CallInfo_nextraargs);
-    if (!vector_push(calls, found)) return false;
-    call = load_field(layout, bytes, CallInfo_previous);
-  }
-  return true;
-}
-
 struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *thread, uint64_t slot) {
   return value_load(vm->layout, thread->slots + slot * vm->layout->size[SIZE_TValue]);
-}
-
-/* ---- Names ----------------------------------------------------------------------------------- */
-
-/* Name of the `number`th (from 1) local that is active at `pc` (lfunc.c: luaF_getlocalname). */
-static const char *local_name(struct vm *vm, const uint8_t *prototype, uint64_t number, uint64_t pc,
-                              size_t *size) {
-  const struct layout *layout = vm->layout;
-  uint64_t count = load_field(layout, prototype, Proto_sizelocvars);
-  uint64_t stride = layout->size[SIZE_LocVar];
-  const uint8_t *locals =
-      memory_view(&vm->memory, load_field(layout, prototype, Proto_locvars), count * stride);
-  for (uint64_t i = 0; locals && i < count; i++) {
-    const uint8_t *local = locals + i * stride;
-    if (load_field(layout, local, LocVar_startpc) > pc) return NULL;
-    if (pc < load_field(layout, local, LocVar_endpc) && --number == 0)
-      return string_bytes(vm, load_field(layout, local, LocVar_varname), size);
-  }
-  return NULL;
 }
 
 /* The prototype of the Lua function in a slot: its bytes, NULL if it is none. */
@@ -148,16 +188,75 @@ static const uint8_t *slot_prototype(struct vm *vm, const struct lua_thread *thr
                      layout->size[SIZE_Proto]);
 }
 
+/* A running Lua function keeps its program counter in a register and saves it only where something
+ * can fail (lvm.c: Protect), so what is saved may lag behind. The register, or its copy on the native
+ * stack, leads into the function's code, behind the instruction that runs. */
+static void set_running_pc(struct vm *vm, const struct lua_thread *thread, struct lua_call *call) {
+  enum { INSTRUCTION = 4 };
+  if (!call->is_lua || thread->status || call->address != thread->call) return;
+  call->is_approximate = true;
+  const uint8_t *prototype = slot_prototype(vm, thread, call->function);
+  if (!prototype || !vm->source) return;
+  uint64_t code = load_field(vm->layout, prototype, Proto_code);
+  uint64_t length = load_field(vm->layout, prototype, Proto_sizecode);
+  struct native_words words = {0};
+  bool fits = native_words(vm->source, code + 1, code + INSTRUCTION * length + 1, &words);
+  for (size_t i = 0; fits && i < words.count && call->is_approximate; i++) {
+    if ((words.items[i] - code) % INSTRUCTION) continue;
+    call->saved_pc = words.items[i];
+    call->is_approximate = false;
+  }
+  vector_free(&words);
+}
+
+/* ---- Calls ------------------------------------------------------------------------------------- */
+
+/* A call info as a call whose function lies below slot `above`. */
+static bool load_call(struct vm *vm, const struct lua_thread *thread, uint64_t address,
+                      uint64_t above, struct lua_call *call) {
+  const struct layout *layout = vm->layout;
+  const uint8_t *bytes = call_view(vm, address);
+  *call = (struct lua_call){.address = address};
+  if (!bytes || !slot_of(vm, thread, load_field(layout, bytes, CallInfo_func), &call->function) ||
+      !call->function || call->function >= above)
+    return false;
+  if (!slot_of(vm, thread, load_field(layout, bytes, CallInfo_top), &call->top))
+    call->top = call->function + 1;
+  call->is_lua = call_is_lua(layout, bytes);
+  call->saved_pc = load_field(layout, bytes, CallInfo_savedpc);
+  if (call->is_lua)
+    call->extra_arguments = (uint32_t)load_field(layout, bytes, CallInfo_nextraargs);
+  return true;
+}
+
+bool thread_calls(struct vm *vm, const struct lua_thread *thread, struct lua_calls *calls) {
+  calls->count = 0;
+  uint64_t above = thread->slot_count, skipped = 0;
+  for (uint64_t address = thread->call; address && address != thread->base_call;) {
+    struct lua_call call;
+    /* functions lie strictly deeper from call to call, which also bounds this loop */
+    if (load_call(vm, thread, address, above, &call)) {
+      above = call.function;
+      if (!vector_push(calls, call)) return false;
+    } else if (calls->count || skipped++) {
+      break; /* only the innermost may be about to be filled in (ldo.c: prepCallInfo) */
+    }
+    const uint8_t *bytes = call_view(vm, address);
+    address = bytes ? load_field(vm->layout, bytes, CallInfo_previous) : 0;
+  }
+  if (calls->count) set_running_pc(vm, thread, &calls->items[0]);
+  return true;
+}
+
+/* ---- Names and places -------------------------------------------------------------------------- */
+
 static const char *call_slot_name(struct vm *vm, const struct lua_thread *thread,
                                   const struct lua_call *call, uint64_t slot, size_t *size) {
   const struct layout *layout = vm->layout;
   const uint8_t *prototype = call->is_lua ? slot_prototype(vm, thread, call->function) : NULL;
   if (!prototype || slot <= call->function) return NULL;
-  uint64_t code = load_field(layout, prototype, Proto_code);
-  uint64_t length = load_field(layout, prototype, Proto_sizecode);
-  uint64_t pc = call->saved_pc > code ? (call->saved_pc - code) / 4 - 1 : 0;
-  if (pc >= length) pc = length ? length - 1 : 0;
-  return local_name(vm, prototype, slot - call->function, pc, size);
+  return prototype_local_name(vm, prototype, slot - call->function,
+                              prototype_pc(layout, prototype, call->saved_pc), size);
 }
 
 void thread_slot_name(struct vm *vm, const struct lua_thread *thread, uint64_t slot,
@@ -177,51 +276,22 @@ void thread_slot_name(struct vm *vm, const struct lua_thread *thread, uint64_t s
   vector_free(&calls);
 }
 
-const char *prototype_upvalue_name(struct vm *vm, uint64_t prototype, uint64_t index,
-                                   size_t *size) {
-  const struct layout *layout = vm->layout;
-  const uint8_t *bytes = memory_view(&vm->memory, prototype, layout->size[SIZE_Proto]);
-  if (!bytes || load_field(layout, bytes, GCObject_tt) != TAG_PROTOTYPE ||
-      index >= load_field(layout, bytes, Proto_sizeupvalues))
-    return NULL;
-  uint64_t stride = layout->size[SIZE_Upvaldesc];
-  const uint8_t *description = memory_view(
-      &vm->memory, load_field(layout, bytes, Proto_upvalues) + index * stride, stride);
-  if (!description) return NULL;
-  return string_bytes(vm, load_field(layout, description, Upvaldesc_name), size);
-}
-
-static size_t base_name_start(const char *path, size_t size) {
-  size_t start = 0;
-  for (size_t i = 0; i < size; i++)
-    if (path[i] == '/' || path[i] == '\\') start = i + 1;
-  return start < size ? start : 0;
-}
-
-const char *prototype_name(struct vm *vm, uint64_t prototype, struct arena *arena) {
-  enum { MOST_WORDS = 40 };
-  const struct layout *layout = vm->layout;
-  const uint8_t *bytes = memory_view(&vm->memory, prototype, layout->size[SIZE_Proto]);
-  if (!bytes || load_field(layout, bytes, GCObject_tt) != TAG_PROTOTYPE) return NULL;
-  size_t size;
-  const char *source = string_bytes(vm, load_field(layout, bytes, Proto_source), &size);
-  if (!source || !size) return NULL;
-  struct text text = {0};
-  bool fits;
-  if (*source == '@' || *source == '=') {
-    size_t start = *source == '@' ? 1 + base_name_start(source + 1, size - 1) : 1;
-    fits = text_escape(&text, source + start, size - start, 0);
-  } else {
-    const char *end = memchr(source, '\n', size);
-    size_t shown = end ? (size_t)(end - source) : size;
-    if (shown > MOST_WORDS) shown = MOST_WORDS;
-    fits = text_add_string(&text, "[string \"") && text_escape(&text, source, shown, '"') &&
-           text_add_string(&text, shown < size ? "...\"]" : "\"]");
+bool thread_place(struct vm *vm, const struct lua_thread *thread, struct lua_place *place) {
+  *place = (struct lua_place){0};
+  struct lua_calls calls = {0};
+  if (thread_calls(vm, thread, &calls)) {
+    size_t i = 0;
+    while (i < calls.count && !calls.items[i].is_lua)
+      i++;
+    const uint8_t *prototype =
+        i < calls.count ? slot_prototype(vm, thread, calls.items[i].function) : NULL;
+    if (prototype) {
+      place->prototype = prototype;
+      place->line = prototype_line(vm, prototype,
+                                   prototype_pc(vm->layout, prototype, calls.items[i].saved_pc));
+      place->is_approximate = calls.items[i].is_approximate;
+    }
   }
-  uint64_t line = load_field(layout, bytes, Proto_linedefined);
-  const char *name = NULL;
-  if (fits && text_printf(&text, ":%llu", (unsigned long long)line))
-    name = arena_copy(arena, text.items, text.count);
-  vector_free(&text);
-  return name;
+  vector_free(&calls);
+  return place->line != 0;
 }

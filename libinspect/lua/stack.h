@@ -7,10 +7,11 @@
 
 #include "base/arena.h"
 #include "lua/lua54.h"
+#include "lua/prototype.h"
 
 struct lua_thread {
   uint64_t address;
-  bool initialized;      /* false: caught inside lua_newthread; nothing else is set            */
+  bool initialized;      /* false: caught inside lua_newthread; nothing below is set           */
   uint8_t status;        /* 0 running, normal, finished or not started; 1 suspended; else dead
                             by an error                                                        */
   const uint8_t *slots;  /* NULL if slot_count is 0                                            */
@@ -19,6 +20,9 @@ struct lua_thread {
   uint64_t maybe_top;    /* slots from top to here belong to a running Lua function and may be
                             in use: >= top                                                     */
   uint64_t stack, call, base_call, open_upvalues, error_jump;
+  bool is_moving;        /* the stack was being moved: some pointers lead elsewhere, or are offsets */
+  uint64_t other;        /* the other array that some pointers lead into, or 0                 */
+  uint64_t contents;     /* the address of `slots`: `stack` or `other`                         */
   const char *fault;     /* what made no sense, or NULL                                        */
 };
 
@@ -27,11 +31,19 @@ struct lua_call {
   uint64_t function;    /* slot of the function                                   */
   uint64_t top;         /* slot behind the last one of the call                   */
   bool is_lua;
-  uint64_t saved_pc;    /* of a Lua function                                      */
+  uint64_t saved_pc;    /* of a Lua function: behind the instruction that runs     */
+  bool is_approximate;  /* saved_pc may lag behind: the function was running       */
   uint32_t extra_arguments; /* varargs, below the function                        */
 };
 
 struct lua_calls VECTOR(struct lua_call);
+
+/* Whether a pointer into a stack is an offset instead, as they are while a stack is being moved. No
+ * program has its heap that low. */
+static inline bool stack_is_offset(const struct layout *layout, uint64_t pointer) {
+  uint64_t limit = layout->pointer_size == 8 ? UINT64_C(1) << 30 : UINT64_C(12) << 20;
+  return pointer && pointer < limit && pointer % layout->size[SIZE_TValue] == 0;
+}
 
 enum thread_state {
   THREAD_RUNNING, /* or normal: has called into another coroutine */
@@ -62,11 +74,14 @@ struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *threa
 void thread_slot_name(struct vm *vm, const struct lua_thread *thread, uint64_t slot,
                       uint32_t *level, uint64_t *function, const char **name, size_t *size);
 
-/* Name of upvalue `index` (from 0) of a prototype, or NULL. Raw bytes. */
-const char *prototype_upvalue_name(struct vm *vm, uint64_t prototype, uint64_t index, size_t *size);
+/* Where in the source a thread is: the innermost Lua function among its calls. */
+struct lua_place {
+  const uint8_t *prototype; /* the bytes of its prototype                                */
+  uint32_t line;            /* that runs, or that has called                             */
+  bool is_approximate;      /* the function runs, and where could not be found out       */
+};
 
-/* "room.lua:41": base name of the source and line of definition of a prototype, escaped; NULL if it
- * was stripped or cannot be read. A source that is no file gives its first words in brackets. */
-const char *prototype_name(struct vm *vm, uint64_t prototype, struct arena *arena);
+/* False if no Lua function is called, or its lines are not known. */
+bool thread_place(struct vm *vm, const struct lua_thread *thread, struct lua_place *place);
 
 #endif

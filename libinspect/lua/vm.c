@@ -6,6 +6,20 @@ void faults_add(struct faults *faults, uint64_t address, const char *text) {
   if (faults->list.count >= MOST_FAULTS || !vector_push(&faults->list, fault)) faults->more++;
 }
 
+void notes_add(struct vm *vm, uint64_t address, const char *format, ...) {
+  enum { MOST_NOTES = 100 };
+  if (vm->notes.count >= MOST_NOTES) return;
+  va_list arguments;
+  va_start(arguments, format);
+  struct note note = {.address = address,
+                      .text = arena_vprintf(&vm->arena, format, arguments)};
+  va_end(arguments);
+  for (size_t i = 0; note.text && i < vm->notes.count; i++)
+    if (vm->notes.items[i].address == address && strcmp(vm->notes.items[i].text, note.text) == 0)
+      return;
+  if (note.text && vector_push(&vm->notes, note)) return;
+}
+
 static const uint8_t *global_view(struct vm *vm) {
   return memory_view(&vm->memory, vm->global_state, vm->layout->size[SIZE_global_State]);
 }
@@ -35,7 +49,11 @@ bool vm_open(struct vm *vm, const struct layout *layout, const struct address_ma
   return true;
 }
 
-void vm_close(struct vm *vm) { vector_free(&vm->faults.list); }
+void vm_close(struct vm *vm) {
+  vector_free(&vm->faults.list);
+  vector_free(&vm->notes);
+  arena_free(&vm->arena);
+}
 
 uint64_t vm_block_bytes(const struct vm *vm) {
   const struct layout *layout = vm->layout;
@@ -51,6 +69,8 @@ uint64_t vm_list(struct vm *vm, enum layout_field list) {
 }
 
 bool vm_pending_are_roots(const struct vm *vm) {
-  bool generational_minor = vm->gc_kind == 1; /* KGC_GEN; 5.5: KGC_GENMINOR */
-  return generational_minor || vm->gc_state == GC_PAUSE;
+  bool is_generational = vm->gc_kind == 1;            /* KGC_GEN; 5.5: KGC_GENMINOR */
+  bool sweeps_first = vm->layout->debt_is_subtracted; /* the collector of 5.5       */
+  if (is_generational) return !sweeps_first;
+  return vm->gc_state == GC_PAUSE;
 }

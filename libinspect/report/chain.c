@@ -118,15 +118,23 @@ static void end_row(struct pen *pen, size_t column) {
   put_newline(pen->page);
 }
 
-/* Where the row of joined labels from `from` on ends: between two steps, if not at the end. */
+/* Where the labels of the steps before `step` end. */
+struct boundary {
+  const struct chain_step *step;
+  size_t at;
+};
+
+/* Where the row of joined labels from `from` on ends: between two steps, if not at the end. The
+ * boundary moves on to there, so that all rows together pass each step once. */
 static size_t label_row(const struct branch *branch, const struct text *labels, size_t from,
-                        size_t room) {
+                        size_t room, struct boundary *boundary) {
   size_t end = from + flow_fit(labels->items + from, labels->count - from, room);
   if (end == labels->count) return end;
-  size_t boundary = 0, best = 0;
-  for (const struct chain_step *step = branch->first; step != branch->end; step = step->next) {
-    boundary += strlen(step->label);
-    if (boundary > from && boundary <= end) best = boundary;
+  size_t best = 0;
+  while (boundary->step != branch->end && boundary->at + strlen(boundary->step->label) <= end) {
+    boundary->at += strlen(boundary->step->label);
+    boundary->step = boundary->step->next;
+    if (boundary->at > from) best = boundary->at;
   }
   if (best) return best;
   return end > from ? end : from + flow_unit(labels->items + from, labels->count - from);
@@ -147,9 +155,11 @@ static void put_underline(struct pen *pen, size_t blanks, size_t count, bool not
 /* Writes the left side; `suspect` is where in the labels the suspect one starts. */
 static void put_labels(struct pen *pen, const struct text *labels, size_t suspect) {
   size_t start = pen->indent + pen->branch->offset, from = 0;
+  struct boundary boundary = {.step = pen->branch->first};
   do {
     size_t end = from;
-    if (labels->count) end = label_row(pen->branch, labels, from, page_room(pen->page, start));
+    if (labels->count)
+      end = label_row(pen->branch, labels, from, page_room(pen->page, start), &boundary);
     bool last = end == labels->count;
     size_t wide = end > from ? text_columns(labels->items + from, end - from) : 0;
     put_blanks(pen->page, pen->indent);

@@ -79,7 +79,7 @@ bool debug_file_has_dwarf(const struct debug_file *file) {
 
 /* Makes sections without types look empty, in the private mapping only. */
 static void hide_sections(const struct debug_file *file) {
-  static const char *const USELESS[] = {".debug_line", ".debug_loc",     ".debug_loclists",
+  static const char *const USELESS[] = {".debug_line",  ".debug_loc",     ".debug_loclists",
                                         ".debug_frame", ".debug_macinfo", ".debug_macro",
                                         ".eh_frame"};
   Elf_Scn *section = NULL;
@@ -187,8 +187,7 @@ static bool try_build_id(const struct search *search) {
   if (size < 2 || size > MOST) return false;
   for (size_t i = 0; i < size; i++)
     snprintf(digits + 2 * i, 3, "%02x", id[i]);
-  return try_rooted(search,
-                    joined(DEBUG_FOLDER "/.build-id/%.2s/%s.debug", digits, digits + 2));
+  return try_rooted(search, joined(DEBUG_FOLDER "/.build-id/%.2s/%s.debug", digits, digits + 2));
 }
 
 /* Length of the folder of a path, with the slash; 0 for a bare name. */
@@ -209,8 +208,7 @@ static char *folder_in_target(const struct debug_file *file, const char *sysroot
   return folder;
 }
 
-static bool try_link(const struct search *search, const struct debug_file *file,
-                     const char *name) {
+static bool try_link(const struct search *search, const struct debug_file *file, const char *name) {
   if (!*name || strchr(name, '/')) return false;
   int size = folder_size(file->path);
   char *beside = joined("%.*s%s", size, file->path, name);

@@ -2,12 +2,12 @@
  *
  * The search looks only at the children of unit entries: C declares structures at file scope. Types
  * that dwz moved into partial units are reached through DW_TAG_imported_unit, each partial unit
- * once. A structure that is only declared is not taken, unless it names its definition by signature
- * (-fdebug-types-section).
+ * once. A structure that is only declared is not taken, unless it names its definition by
+ * signature; type units (-fdebug-types-section) are searched last.
  *
  *   units of the file    ... 3 1 [unit with lua_newstate] 2 4 ...   order of the search
  *
- * Bounds: MOST_ENTRIES per search, MOST_DEPTH for chains of typedefs and for nesting. */
+ * Bound: MOST_ENTRIES per search. */
 #include "source/debug_info.h"
 
 #include <dwarf.h>
@@ -21,17 +21,16 @@
 #include "base/vector.h"
 #include "source/core.h"
 #include "source/debug_file.h"
+#include "source/debug_types.h"
 
-enum { MOST_ENTRIES = 1 << 24, MOST_DEPTH = 32, MOST_ALIGNMENT = 16 };
-
-#define LARGEST (UINT64_C(1) << 32) /* no structure of interest is larger */
+enum { MOST_ENTRIES = 1 << 24 };
 
 struct debug_info {
   struct debug_file main, separate, alternate; /* all zero where there is none */
   struct debug_file *dwarf;                    /* main or separate             */
   const char *sysroot;
-  bool is_64, big_endian;
-  unsigned machine;
+  struct debug_abi abi;
+  bool big_endian;
   const char *missing;
   uint64_t entries; /* looked at so far */
   size_t count;
@@ -40,205 +39,8 @@ struct debug_info {
 
 struct dies VECTOR(Dwarf_Die);
 
-/* ---- Types ----------------------------------------------------------------------------------- */
-
-static bool is_structure(int tag) {
-  return tag == DW_TAG_structure_type || tag == DW_TAG_union_type || tag == DW_TAG_class_type;
-}
-
-/* The entry that an attribute refers to. */
-static bool follow(Dwarf_Die *die, unsigned name, Dwarf_Die *result) {
-  Dwarf_Attribute attribute;
-  return dwarf_attr_integrate(die, name, &attribute) && dwarf_formref_die(&attribute, result);
-}
-
-/* The type behind typedefs and qualifiers; false if it makes no sense. */
-static bool strip_type(Dwarf_Die *type) {
-  for (int depth = 0; depth < MOST_DEPTH; depth++) {
-    Dwarf_Die next;
-    switch (dwarf_tag(type)) {
-    case DW_TAG_typedef:
-    case DW_TAG_const_type:
-    case DW_TAG_volatile_type:
-    case DW_TAG_restrict_type:
-    case DW_TAG_atomic_type:
-      if (!follow(type, DW_AT_type, &next)) return false;
-      *type = next;
-      break;
-    default:
-      return true;
-    }
-  }
-  return false;
-}
-
-static bool type_of(Dwarf_Die *die, Dwarf_Die *type) {
-  return follow(die, DW_AT_type, type) && strip_type(type);
-}
-
-/* A structure that only names its definition is replaced by that. False: it is incomplete. */
-static bool complete(Dwarf_Die *structure) {
-  Dwarf_Die definition;
-  if (!dwarf_hasattr(structure, DW_AT_declaration))
-    return dwarf_hasattr(structure, DW_AT_byte_size);
-  if (!follow(structure, DW_AT_signature, &definition)) return false;
-  *structure = definition;
-  return dwarf_hasattr(structure, DW_AT_byte_size);
-}
-
-static bool number_of(Dwarf_Die *die, unsigned name, uint64_t *number) {
-  Dwarf_Attribute attribute;
-  Dwarf_Word word;
-  if (!dwarf_attr_integrate(die, name, &attribute) || dwarf_formudata(&attribute, &word) != 0)
-    return false;
-  *number = word;
-  return true;
-}
-
-/* The number of elements of one dimension, 0 if it is not told. */
-static uint64_t dimension(Dwarf_Die *range) {
-  uint64_t number;
-  if (number_of(range, DW_AT_count, &number)) return number;
-  if (number_of(range, DW_AT_upper_bound, &number) && number < LARGEST) return number + 1;
-  return 0;
-}
-
-/* Takes the type of an array's elements, and how many there are. */
-static bool open_array(Dwarf_Die *type, uint64_t *count) {
-  Dwarf_Die range, element;
-  uint64_t ranges = 0;
-  *count = 1;
-  if (dwarf_child(type, &range) != 0) return false;
-  do {
-    if (dwarf_tag(&range) != DW_TAG_subrange_type) continue;
-    uint64_t number = dimension(&range);
-    if (number > LARGEST || ++ranges > MOST_DEPTH) return false;
-    *count *= number;
-    if (*count > LARGEST) return false;
-  } while (dwarf_siblingof(&range, &range) == 0);
-  if (!type_of(type, &element)) return false;
-  *type = element;
-  return true;
-}
-
-/* The size of a stripped type; 0 if it has none that can be told. */
-static uint64_t size_of(const struct debug_info *info, const Dwarf_Die *type) {
-  Dwarf_Die die = *type;
-  uint64_t count = 1, size;
-  for (int depth = 0; dwarf_tag(&die) == DW_TAG_array_type; depth++) {
-    uint64_t part;
-    if (depth == MOST_DEPTH || !open_array(&die, &part)) return 0;
-    count *= part;
-    if (count > LARGEST) return 0;
-  }
-  if (is_structure(dwarf_tag(&die)) && !complete(&die)) return 0;
-  if (!number_of(&die, DW_AT_byte_size, &size)) {
-    bool is_pointer = dwarf_tag(&die) == DW_TAG_pointer_type;
-    size = is_pointer ? (info->is_64 ? 8 : 4) : 0;
-  }
-  return size <= LARGEST ? count * size : 0;
-}
-
-/* ---- Members --------------------------------------------------------------------------------- */
-
-static bool is_bit_field(Dwarf_Die *member) {
-  return dwarf_hasattr(member, DW_AT_bit_size) || dwarf_hasattr(member, DW_AT_data_bit_offset);
-}
-
-/* The offset of a member: a constant, or since DWARF 2 an expression that adds one. */
-static bool offset_of(Dwarf_Die *member, uint64_t *offset) {
-  Dwarf_Attribute attribute;
-  Dwarf_Word word;
-  Dwarf_Op *operations;
-  size_t count;
-  *offset = 0;
-  if (!dwarf_attr_integrate(member, DW_AT_data_member_location, &attribute)) return true;
-  if (dwarf_formudata(&attribute, &word) == 0) {
-    *offset = word;
-  } else {
-    if (dwarf_getlocation(&attribute, &operations, &count) != 0 || count != 1 ||
-        operations->atom != DW_OP_plus_uconst)
-      return false;
-    *offset = operations->number;
-  }
-  return *offset < LARGEST;
-}
-
-/* What is left to be looked through: a structure, and where it lies in the outermost one. */
-struct inner {
-  Dwarf_Die structure;
-  uint64_t offset;
-};
-
-struct inners VECTOR(struct inner);
-
-/* Looks for a member among those of the structure at the end of `stack`, which is taken off; its
- * anonymous members are put on. */
-static bool search_members(struct inners *stack, const char *name, size_t size, Dwarf_Die *member,
-                           uint64_t *offset) {
-  struct inner inner = stack->items[--stack->count];
-  Dwarf_Die die;
-  if (dwarf_child(&inner.structure, &die) != 0) return false;
-  do {
-    uint64_t own;
-    if (dwarf_tag(&die) != DW_TAG_member || !offset_of(&die, &own)) continue;
-    const char *known = dwarf_diename(&die);
-    if (known && strlen(known) == size && memcmp(known, name, size) == 0) {
-      *member = die;
-      *offset = inner.offset + own;
-      return true;
-    }
-    struct inner anonymous = {.offset = inner.offset + own};
-    if (known || stack->count >= MOST_DEPTH || !type_of(&die, &anonymous.structure)) continue;
-    if (is_structure(dwarf_tag(&anonymous.structure)) && !vector_push(stack, anonymous))
-      return false;
-  } while (dwarf_siblingof(&die, &die) == 0);
-  return false;
-}
-
-/* Finds a member by name. The number of structures looked through is bounded: an anonymous member
- * could contain its container. */
-static bool find_member(Dwarf_Die *structure, const char *name, size_t size, Dwarf_Die *member,
-                        uint64_t *offset) {
-  struct inners stack = {0};
-  bool found = vector_push(&stack, ((struct inner){*structure, 0}));
-  if (found) {
-    found = false;
-    for (int seen = 0; !found && stack.count && seen < MOST_DEPTH; seen++)
-      found = search_members(&stack, name, size, member, offset);
-  }
-  vector_free(&stack);
-  return found;
-}
-
-/* The largest alignment among the scalars in a type, as far as its first MOST_DEPTH parts tell. A
- * scalar is aligned to its size, on i386 to 4 at most (System V ABI). */
-static uint64_t alignment_of(const struct debug_info *info, const Dwarf_Die *type) {
-  Dwarf_Die stack[MOST_DEPTH] = {*type};
-  uint64_t most = info->machine == EM_386 ? 4 : MOST_ALIGNMENT, alignment = 1;
-  size_t count = 1;
-  for (int seen = 0; count && seen < MOST_DEPTH; seen++) {
-    Dwarf_Die die = stack[--count], member;
-    uint64_t elements;
-    for (int depth = 0; dwarf_tag(&die) == DW_TAG_array_type && depth < MOST_DEPTH; depth++)
-      if (!open_array(&die, &elements)) return alignment;
-    if (!is_structure(dwarf_tag(&die))) {
-      uint64_t size = size_of(info, &die);
-      if (size > most) size = most;
-      if (size > alignment && !(size & (size - 1))) alignment = size;
-    } else if (complete(&die) && dwarf_child(&die, &member) == 0) {
-      do {
-        if (dwarf_tag(&member) == DW_TAG_member && count < MOST_DEPTH &&
-            type_of(&member, &stack[count]))
-          count++;
-      } while (dwarf_siblingof(&member, &member) == 0);
-    }
-  }
-  return alignment;
-}
-
 uint64_t debug_info_size(struct debug_info *info, size_t which) {
-  return info->structures[which].addr ? size_of(info, &info->structures[which]) : 0;
+  return info->structures[which].addr ? type_size(&info->abi, &info->structures[which]) : 0;
 }
 
 bool debug_info_field(struct debug_info *info, size_t which, const char *path,
@@ -249,16 +51,16 @@ bool debug_info_field(struct debug_info *info, size_t which, const char *path,
   for (;;) {
     size_t size = strcspn(path, ".");
     uint64_t offset;
-    if (!is_structure(dwarf_tag(&type)) || !complete(&type) ||
-        !find_member(&type, path, size, &member, &offset) || is_bit_field(&member) ||
-        !type_of(&member, &type))
+    if (!type_is_structure(dwarf_tag(&type)) || !type_complete(&type) ||
+        !type_find_member(&type, path, size, &member, &offset) || member_is_bit_field(&member) ||
+        !type_of_member(&member, &type))
       return false;
     place->offset += offset;
     if (!path[size]) break;
     path += size + 1;
   }
-  place->size = size_of(info, &type);
-  place->alignment = alignment_of(info, &type);
+  place->size = type_size(&info->abi, &type);
+  place->alignment = type_alignment(&info->abi, &type);
   return true;
 }
 
@@ -278,7 +80,7 @@ static int compare_addresses(const void *left, const void *right) {
 
 static void import(struct finder *finder, Dwarf_Die *die) {
   Dwarf_Die unit;
-  if (!follow(die, DW_AT_import, &unit)) return;
+  if (!type_follow(die, DW_AT_import, &unit)) return;
   if (tfind(unit.addr, &finder->imported, compare_addresses)) return;
   if (tsearch(unit.addr, &finder->imported, compare_addresses)) vector_push(&finder->imports, unit);
 }
@@ -290,8 +92,9 @@ static void take(struct finder *finder, Dwarf_Die *die, int tag) {
   for (size_t i = 0; name && i < info->count; i++) {
     Dwarf_Die structure = *die;
     if (info->structures[i].addr || strcmp(finder->names[i], name) != 0) continue;
-    if (tag == DW_TAG_typedef && (!type_of(die, &structure) || dwarf_diename(&structure))) return;
-    if (!is_structure(dwarf_tag(&structure)) || !complete(&structure)) return;
+    if (tag == DW_TAG_typedef && (!type_of_member(die, &structure) || dwarf_diename(&structure)))
+      return;
+    if (!type_is_structure(dwarf_tag(&structure)) || !type_complete(&structure)) return;
     info->structures[i] = structure;
     finder->left--;
   }
@@ -302,12 +105,11 @@ static void search_entries(struct finder *finder, Dwarf_Die *unit) {
   if (dwarf_child(unit, &die) != 0) return;
   do {
     int tag = dwarf_tag(&die);
-    if (is_structure(tag) || tag == DW_TAG_typedef)
+    if (type_is_structure(tag) || tag == DW_TAG_typedef)
       take(finder, &die, tag);
     else if (tag == DW_TAG_imported_unit)
       import(finder, &die);
-  } while (finder->left && ++finder->info->entries < MOST_ENTRIES &&
-           dwarf_siblingof(&die, &die) == 0);
+  } while (finder->left && ++finder->info->entries < MOST_ENTRIES && entry_next(&die));
 }
 
 static void search_unit(struct finder *finder, Dwarf_Die *unit) {
@@ -318,8 +120,9 @@ static void search_unit(struct finder *finder, Dwarf_Die *unit) {
   }
 }
 
-/* The compilation units in the order of the file; for split DWARF, the halves with the types. */
-static bool list_units(Dwarf *dwarf, struct dies *units) {
+/* The compilation units in the order of the file; for split DWARF, the halves with the types. Apart
+ * from them the units of -fdebug-types-section, which hold one type each. */
+static bool list_units(Dwarf *dwarf, struct dies *units, struct dies *types) {
   Dwarf_CU *unit = NULL;
   Dwarf_Die die, split;
   Dwarf_Half version;
@@ -327,7 +130,9 @@ static bool list_units(Dwarf *dwarf, struct dies *units) {
   while (units->count < MOST_ENTRIES &&
          dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, &split) == 0) {
     Dwarf_Die *whole = type == DW_UT_skeleton && split.addr ? &split : &die;
-    if (dwarf_tag(whole) == DW_TAG_compile_unit && !vector_push(units, *whole)) return false;
+    if ((dwarf_tag(whole) == DW_TAG_compile_unit && !vector_push(units, *whole)) ||
+        (dwarf_tag(whole) == DW_TAG_type_unit && !vector_push(types, *whole)))
+      return false;
   }
   return true;
 }
@@ -356,16 +161,19 @@ static void keep_nothing(void *node) { (void)node; }
 size_t debug_info_find(struct debug_info *info, const char *function, const char *const *names,
                        size_t count) {
   struct finder finder = {.info = info, .names = names, .left = count};
-  struct dies units = {0};
+  struct dies units = {0}, types = {0};
   const void *id;
   info->structures = calloc(count, sizeof *info->structures);
   if (!info->structures || !debug_file_read(info->dwarf)) return 0;
   info->count = count;
   if (!debug_file_find_alternate(info->dwarf, info->sysroot, &info->alternate))
     dwelf_dwarf_gnu_debugaltlink(info->dwarf->dwarf, &info->missing, &id);
-  if (list_units(info->dwarf->dwarf, &units))
+  if (list_units(info->dwarf->dwarf, &units, &types)) {
     search_outward(&finder, &units, unit_of(info, function, &units));
+    search_outward(&finder, &types, 0);
+  }
   vector_free(&units);
+  vector_free(&types);
   vector_free(&finder.imports);
   tdestroy(finder.imported, keep_nothing);
   return count - finder.left;
@@ -381,7 +189,7 @@ const char *debug_info_path(const struct debug_info *info) { return info->main.p
 
 const char *debug_info_file(const struct debug_info *info) { return info->dwarf->path; }
 
-unsigned debug_info_pointer_size(const struct debug_info *info) { return info->is_64 ? 8 : 4; }
+unsigned debug_info_pointer_size(const struct debug_info *info) { return info->abi.is_64 ? 8 : 4; }
 
 bool debug_info_big_endian(const struct debug_info *info) { return info->big_endian; }
 
@@ -422,9 +230,9 @@ static struct inspect_error *open_main(const char *path, struct debug_info *info
   if (header.e_type == ET_CORE) return refuse(path, "is a core, no program", 0, give_program);
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
     return refuse(path, "is an object file, not yet linked", 0, give_program);
-  info->is_64 = header.e_ident[EI_CLASS] == ELFCLASS64;
+  info->abi.is_64 = header.e_ident[EI_CLASS] == ELFCLASS64;
   info->big_endian = header.e_ident[EI_DATA] == ELFDATA2MSB;
-  info->machine = header.e_machine;
+  info->abi.machine = header.e_machine;
   return NULL;
 }
 

@@ -5,8 +5,9 @@
  *   debug_info_size, debug_info_field      answer for the structures that were found
  *
  * A program may describe two structures of one name (two Luas linked together). So the search
- * begins in the compilation unit that defines a given function and goes outward, to the units before
- * and behind it: what was linked together is described together. It ends when all were found.
+ * begins in the compilation unit that defines a given function and goes outward, to the units
+ * before and behind it: what was linked together is described together. It ends when all were
+ * found.
  *
  * Nothing in the debug info is believed: chains of types are bounded and counts are checked. */
 #ifndef SOURCE_DEBUG_INFO_H

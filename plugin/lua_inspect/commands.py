@@ -41,7 +41,7 @@ SESSIONS = 2  # kept open: two inferiors with a core each do not evict each othe
 # Signals belong to the debugger's own thread.
 _DEBUGGER_SIGNALS = (signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGWINCH)
 
-SessionKey = Tuple[str, int, int, Optional[str], Optional[str]]
+SessionKey = Tuple[str, int, int, Optional[str], Optional[str], Optional[str], int]
 
 
 class Refused(HostError):
@@ -179,6 +179,14 @@ class Run:
             self.host.diagnose(self.diagnostics)
 
 
+def _changed(path: Optional[str]) -> int:
+    """When the file was changed last; 0 if there is none: opening it will say so."""
+    try:
+        return os.stat(path).st_mtime_ns if path else 0
+    except OSError:
+        return 0
+
+
 class Sessions:
     """Open sessions, by what they were opened from; a core that changed on disk is another one."""
 
@@ -193,13 +201,15 @@ class Sessions:
                 f"{target.core}: {error.strerror}",
                 "load the core again",
             ) from None
-        exe, sysroot = invocation.files()
+        exe, sysroot, layout = invocation.files()
         return (
             target.core,
             status.st_mtime_ns,
             status.st_size,
             exe or target.exe,
             sysroot or target.sysroot,
+            layout,
+            _changed(layout),
         )
 
     def get(self, key: SessionKey, invocation: Invocation, io: Io) -> Session:
@@ -207,7 +217,7 @@ class Sessions:
             self._open.pop(other).close()
         session = self._open.get(key)
         if session is None:
-            session = invocation.open(key[0], key[3], key[4], io)
+            session = invocation.open(key[0], key[3], key[4], key[5], io)
             self._open[key] = session
         self._open.move_to_end(key)
         while len(self._open) > SESSIONS:

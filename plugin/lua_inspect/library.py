@@ -39,6 +39,7 @@ class _Target(ctypes.Structure):
         ("pid", ctypes.c_int64),
         ("exe", ctypes.c_char_p),
         ("sysroot", ctypes.c_char_p),
+        ("layout", ctypes.c_char_p),
     ]
 
 
@@ -184,22 +185,28 @@ class Invocation:
     def needs_session(self) -> bool:
         return bool(self._target)
 
-    def files(self) -> Tuple[Optional[str], Optional[str]]:
-        """What the user gave as --exe and --sysroot."""
+    def files(self) -> Tuple[Optional[str], Optional[str], Optional[str]]:
+        """What the user gave as --exe, --sysroot and --layout."""
         target = self._target.contents
         return (
             os.fsdecode(target.exe) if target.exe else None,
             os.fsdecode(target.sysroot) if target.sysroot else None,
+            os.fsdecode(target.layout) if target.layout else None,
         )
 
     def quiet(self) -> bool:
         return bool(self._library.functions.inspect_invocation_quiet(self.handle))
 
     def open(
-        self, core: str, exe: Optional[str], sysroot: Optional[str], io: Io
+        self,
+        core: str,
+        exe: Optional[str],
+        sysroot: Optional[str],
+        layout: Optional[str],
+        io: Io,
     ) -> Session:
         """Opens a target for this invocation; an error is reported as the invocation asks."""
-        target = _Target(_path(core), 0, _path(exe), _path(sysroot))
+        target = _Target(_path(core), 0, _path(exe), _path(sysroot), _path(layout))
         handle = ctypes.c_void_p()
         error = self._library.functions.inspect_session_open(
             ctypes.byref(target), ctypes.byref(handle)

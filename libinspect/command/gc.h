@@ -1,0 +1,39 @@
+/* gc.h - what `gc` says of one VM: the collector, objects by mark, and a diagnosis.
+ *
+ *   gc.c             counts, and is the command
+ *   gc_diagnosis.c   the sentences
+ *   gc_view.c        page and data */
+#ifndef COMMAND_GC_H
+#define COMMAND_GC_H
+
+#include "command/session.h"
+#include "lua/collector.h"
+
+struct gc_tally {
+  uint64_t objects, bytes;
+};
+
+enum { MOST_SENTENCES = 16 };
+
+struct gc_report {
+  size_t index; /* of the VM */
+  const struct heap_vm *owner;
+  struct collector collector;
+  struct gc_tally all;
+  struct gc_tally colors[GC_COLOR_COUNT]; /* with what is fixed, which is gray for ever */
+  struct gc_tally ages[GC_AGE_COUNT];
+  struct gc_tally fixed, pending;
+  struct gc_tally marked;    /* gray or black in this cycle, fixed ones apart     */
+  struct gc_tally frees;     /* what a full collection would free                 */
+  struct gc_tally old_frees; /* the old ones of them                           */
+  const char *sentences[MOST_SENTENCES];
+  size_t sentence_count;
+};
+
+/* Fills in the sentences. Texts live in the arena. */
+void gc_diagnose(struct gc_report *report, struct arena *arena);
+
+void gc_to_page(struct command_context *context, const struct gc_report *report, bool is_only);
+void gc_to_data(struct data *list, const struct gc_report *report);
+
+#endif

@@ -1,0 +1,267 @@
+/* residual.c - explaining the residual.
+ *
+ * What is counted by the VM and is no object, or the reverse, for a moment or for good:
+ *   the old parts of a table being resized, one of two stacks being moved      (torn.c found them)
+ *   the object that is being made: linked, but its size is not filled in
+ *   the buffers of the compiler, if a chunk is being compiled: 32 * 2^i for tokens, and lists of
+ *     variables, gotos and labels of 24 bytes each that grow from 4 (llex.h, lparser.h)
+ *   a table of strings that has grown or shrunk, but does not say so yet (lstring.c: luaS_resize)
+ *   an object or block in flight: allocated and not yet linked, or unlinked and not yet freed. Its
+ *     address is in a register or on the native stack, its size is that of the object there, or that
+ *     of the allocator's block there (as glibc keeps it, in the word before)
+ * (Another LUA_EXTRASPACE is the layout's affair: extra_space.c.) Sizes that fit are tried in this order, and the first that does is the explanation. */
+#include "graph/residual.h"
+
+#include "graph/settle.h"
+#include "graph/torn.h"
+#include "lua/block.h"
+#include "lua/stack.h"
+
+struct explaining {
+  struct heap *heap;
+  struct heap_vm *owner;
+  struct vm *vm;
+  const struct discovery *found;
+  size_t index;
+  struct native_words words;
+  int64_t rest; /* what is left to explain */
+  const char *text;
+};
+
+static void explain(struct explaining *explaining, enum residual_state state, const char *format,
+                    ...) PRINTF_LIKE(3, 4);
+
+static void explain(struct explaining *explaining, enum residual_state state, const char *format,
+                    ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  explaining->owner->residual_text = arena_vprintf(&explaining->vm->arena, format, arguments);
+  va_end(arguments);
+  if (!explaining->owner->residual_text) explaining->owner->residual_text = "not known";
+  explaining->owner->residual_state = state;
+}
+
+static bool is_object(const struct explaining *explaining, uint64_t address) {
+  size_t hint = 0;
+  uint32_t granule = address_map_number(&explaining->heap->map, address, &hint);
+  return granule != NO_GRANULE && address_map_is_marked(&explaining->heap->map, granule);
+}
+
+/* ---- Objects ----------------------------------------------------------------------------------- */
+
+static bool explain_torn(struct explaining *explaining) {
+  const struct torn *torn = &explaining->vm->torn;
+  if (torn->table) {
+    explain(explaining, RESIDUAL_EXPLAINED, "parts of the table 0x%llx, which was being resized",
+            (unsigned long long)torn->table);
+    return true;
+  }
+  if (!torn->thread) return false;
+  explain(explaining, RESIDUAL_EXPLAINED,
+          "one of two stacks: that of the thread 0x%llx was being moved",
+          (unsigned long long)torn->thread);
+  return true;
+}
+
+/* Whether the missing bytes are the stack of a thread to which it does not belong yet. */
+static bool is_new_stack(struct explaining *explaining, uint64_t address) {
+  struct vm *vm = explaining->vm;
+  struct lua_thread thread;
+  const uint8_t *header = memory_view(&vm->memory, address, vm->layout->size[SIZE_lua_State]);
+  return header && explaining->rest > 0 && !thread_load(vm, address, &thread) &&
+         !thread.initialized &&
+         block_fits(vm, load_field(vm->layout, header, lua_State_stack),
+                    (uint64_t)explaining->rest);
+}
+
+static bool explain_newest(struct explaining *explaining) {
+  object_id newest = newest_object(explaining->heap, explaining->index, explaining->found);
+  if (newest == NO_OBJECT) return false;
+  uint64_t address =
+      address_map_address(&explaining->heap->map, explaining->found->granules.items[newest]);
+  enum object_type type = explaining->found->types.items[newest];
+  int64_t bytes = explaining->rest + explaining->found->bytes.items[newest];
+  bool is_size = bytes > 0 && block_fits(explaining->vm, address, (uint64_t)bytes);
+  if (!is_size && (type != OBJECT_THREAD || !is_new_stack(explaining, address))) return false;
+  explain(explaining, RESIDUAL_EXPLAINED, "the %s 0x%llx was being made", object_type_name(type),
+          (unsigned long long)address);
+  return true;
+}
+
+/* Bytes of the object's own block, and where that begins. */
+static uint64_t own_block(struct explaining *explaining, const struct visit *visit,
+                          uint64_t *address) {
+  const struct layout *layout = explaining->vm->layout;
+  switch (visit->type) {
+  case OBJECT_TABLE:
+    return layout->size[SIZE_Table];
+  case OBJECT_PROTOTYPE:
+    return layout->size[SIZE_Proto];
+  case OBJECT_THREAD:
+    *address -= layout->block_extra;
+    return layout->block_extra + (uint64_t)layout->size[SIZE_lua_State];
+  default:
+    return visit->bytes;
+  }
+}
+
+/* Whether the object, of which parts may have been freed already, can be all that is missing. A
+ * thread loses its list of call infos before these are freed (lstate.c: luaE_freeCI). */
+static bool is_freed_in_part(struct explaining *explaining, const struct visit *visit,
+                             uint64_t address) {
+  uint64_t rest = (uint64_t)explaining->rest, own = own_block(explaining, visit, &address);
+  uint64_t call = explaining->vm->layout->size[SIZE_CallInfo];
+  bool is_size = rest >= own && (rest <= visit->bytes ||
+                                 (visit->type == OBJECT_THREAD && (rest - visit->bytes) % call == 0));
+  return is_size && block_fits(explaining->vm, address, own);
+}
+
+/* An object on no list, whose size is what is missing (or what is left of it, if `in_part`). */
+static bool explain_object(struct explaining *explaining, bool in_part) {
+  if (explaining->rest <= 0) return false;
+  struct visit visit = {0};
+  bool is_found = false, no_memory = false;
+  for (size_t i = 0; !is_found && i < explaining->words.count; i++) {
+    uint64_t address = explaining->words.items[i];
+    if (is_object(explaining, address) ||
+        !lua54_visit(explaining->vm, address, TAG_ANY, &visit, &no_memory) ||
+        (visit.next && !is_object(explaining, visit.next)) ||
+        (in_part ? !is_freed_in_part(explaining, &visit, address)
+                 : visit.bytes != (uint64_t)explaining->rest))
+      continue;
+    is_found = true;
+    explain(explaining, RESIDUAL_EXPLAINED,
+            in_part ? "the %s 0x%llx was being freed"
+                    : "the %s 0x%llx was on its way into or out of the heap",
+            object_type_name(visit.type), (unsigned long long)address);
+  }
+  vector_free(&visit.references);
+  return is_found;
+}
+
+static bool explain_block(struct explaining *explaining) {
+  if (explaining->rest <= 0) return false;
+  for (size_t i = 0; i < explaining->words.count; i++) {
+    uint64_t address = explaining->words.items[i];
+    if (is_object(explaining, address) ||
+        !block_fits(explaining->vm, address, (uint64_t)explaining->rest))
+      continue;
+    explain(explaining, RESIDUAL_EXPLAINED, "the block at 0x%llx was being allocated or freed",
+            (unsigned long long)address);
+    return true;
+  }
+  return false;
+}
+
+static bool has_block(struct explaining *explaining, uint64_t bytes, uint64_t other) {
+  for (size_t i = 0; i < explaining->words.count; i++) {
+    uint64_t address = explaining->words.items[i];
+    if (address != other && !is_object(explaining, address) &&
+        block_fits(explaining->vm, address, bytes))
+      return true;
+  }
+  return false;
+}
+
+/* A new hash part and a new array part, of a table that has neither yet. */
+static bool explain_parts(struct explaining *explaining) {
+  enum { LARGEST_LOG2 = 30 };
+  for (unsigned log2 = 0; explaining->rest > 0 && log2 <= LARGEST_LOG2; log2++) {
+    uint64_t bytes = table_hash_bytes(explaining->vm->layout, UINT64_C(1) << log2);
+    if (bytes >= (uint64_t)explaining->rest) break;
+    for (size_t i = 0; i < explaining->words.count; i++) {
+      uint64_t address = explaining->words.items[i];
+      if (is_object(explaining, address) || !block_fits(explaining->vm, address, bytes) ||
+          !has_block(explaining, (uint64_t)explaining->rest - bytes, address))
+        continue;
+      explain(explaining, RESIDUAL_EXPLAINED,
+              "new parts of a table that was being resized: two blocks, one at 0x%llx",
+              (unsigned long long)address);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* ---- Parts of the VM --------------------------------------------------------------------------- */
+
+/* 32 * 2^i + 24 * 4 * j */
+static bool fits_compiler(int64_t bytes) {
+  enum { TOKENS = 32, FOUR_ITEMS = 96 };
+  for (int64_t tokens = TOKENS; tokens <= bytes; tokens *= 2)
+    if ((bytes - tokens) % FOUR_ITEMS == 0) return true;
+  return false;
+}
+
+static bool explain_compiler(struct explaining *explaining) {
+  if (!compiles(explaining->heap, explaining->index, explaining->found)) return false;
+  bool fits = fits_compiler(explaining->rest);
+  explain(explaining, fits ? RESIDUAL_EXPLAINED : RESIDUAL_LIKELY,
+          fits ? "the buffers of the compiler: a chunk was being compiled"
+               : "the buffers of the compiler, and an array that was being moved: a chunk was "
+                 "being compiled");
+  return true;
+}
+
+static bool explain_strings(struct explaining *explaining) {
+  const struct vm *vm = explaining->vm;
+  int64_t size = (int64_t)(vm->string_table_size * vm->layout->pointer_size);
+  if (!size || (explaining->rest != size && explaining->rest != -size / 2)) return false;
+  explain(explaining, RESIDUAL_EXPLAINED, "the table of strings was being resized");
+  return true;
+}
+
+/* Whether a native thread works: it was not stopped inside a system call, or in one that allocates.
+ * Known on x86-64 only. */
+static bool works(const struct source *source) {
+  enum { X86_64 = 62, ORIG_RAX = 15 };
+  static const uint64_t ALLOCATING[] = {9, 11, 12, 25, 28}; /* mmap munmap brk mremap madvise */
+  if (!source || source->machine != X86_64) return true;
+  for (size_t i = 0; i < source->thread_count; i++) {
+    const struct source_thread *thread = &source->threads[i];
+    if (thread->register_count <= ORIG_RAX) return true;
+    uint64_t call = thread->registers[ORIG_RAX];
+    if ((int64_t)call < 0) return true;
+    for (size_t j = 0; j < sizeof ALLOCATING / sizeof *ALLOCATING; j++)
+      if (call == ALLOCATING[j]) return true;
+  }
+  return false;
+}
+
+/* What is missing and was not found may hold references, if the VM was at work. */
+static void explain_rest(struct explaining *explaining, struct discovery *found) {
+  enum { LARGEST_GUESS = 1 << 20 };
+  int64_t bytes = explaining->rest < 0 ? -explaining->rest : explaining->rest;
+  if (bytes > LARGEST_GUESS || !works(explaining->vm->source)) {
+    explain(explaining, RESIDUAL_UNEXPLAINED, "not explained: the layout may not fit this Lua");
+    return;
+  }
+  explain(explaining, RESIDUAL_LIKELY,
+          "not found; the process was running, so it may be a block in flight");
+  if (explaining->rest < 0) return;
+  found->incomplete = true;
+  faults_add(&explaining->vm->faults, explaining->vm->global_state,
+             "bytes that the VM counts were not found; they may hold references");
+}
+
+struct inspect_error *residual_explain(struct heap *heap, size_t index,
+                                       struct discovery *found) {
+  struct heap_vm *owner = &heap->vms[index];
+  owner->residual_state = RESIDUAL_NONE;
+  owner->residual_text = NULL;
+  if (!owner->residual) return NULL;
+  struct explaining explaining = {.heap = heap,
+                                  .owner = owner,
+                                  .vm = &owner->vm,
+                                  .found = found,
+                                  .index = index,
+                                  .rest = owner->residual};
+  bool fits = torn_words(heap, &explaining.words);
+  bool is_explained =
+      fits && (explain_torn(&explaining) || explain_newest(&explaining) ||
+               explain_strings(&explaining) || explain_object(&explaining, false) ||
+               explain_block(&explaining) || explain_object(&explaining, true) || explain_parts(&explaining) || explain_compiler(&explaining));
+  if (fits && !is_explained) explain_rest(&explaining, found);
+  vector_free(&explaining.words);
+  return fits ? NULL : error_no_memory();
+}

@@ -1,0 +1,401 @@
+/* settle.c - telling moments from damage.
+ *
+ * First the objects. If the balance of the walk says that not every object is on a list, the lists are
+ * walked for good, and what is on none is dropped: it came from a reference that was read at the wrong
+ * moment. (One object may be between two lists; it is known by its size, which is then missing from
+ * the books.) If a list is broken itself, everything is kept: it may hang on the lost part.
+ *
+ * Then the problems, which are nothing to worry about if they are those of
+ *   the newest object, to which nothing refers yet: it is being made
+ *   a prototype while a chunk is compiled: its arrays are being moved
+ *   a single reference in all the VM: its value is being stored, one half after the other
+ * Everything else is a fault. */
+#include "graph/settle.h"
+
+#include "lua/stack.h"
+
+struct settling {
+  struct heap *heap;
+  struct heap_vm *owner;
+  struct vm *vm;
+  struct discovery *found;
+  struct bitset listed;  /* granules on lists                                */
+  struct bitset dropped; /* granules of what is dropped; no words: none      */
+  bool is_broken;        /* a list does not end where it should              */
+  size_t hint;
+};
+
+static uint32_t granule_of(struct settling *settling, uint64_t address) {
+  return address_map_number(&settling->heap->map, address, &settling->hint);
+}
+
+static uint64_t address_of(const struct settling *settling, object_id object) {
+  return address_map_address(&settling->heap->map, settling->found->granules.items[object]);
+}
+
+/* ---- Lists ------------------------------------------------------------------------------------- */
+
+static void walk_list(struct settling *settling, enum layout_field list) {
+  const struct layout *layout = settling->vm->layout;
+  for (uint64_t address = vm_list(settling->vm, list); address;) {
+    uint32_t granule = granule_of(settling, address);
+    const uint8_t *header = memory_view(&settling->vm->memory, address, 2 * layout->pointer_size);
+    if (granule == NO_GRANULE || !header ||
+        lua54_type((uint8_t)load_field(layout, header, GCObject_tt)) == OBJECT_TYPE_COUNT ||
+        !bitset_insert(&settling->listed, granule)) {
+      settling->is_broken = true;
+      return;
+    }
+    address = load_field(layout, header, GCObject_next);
+  }
+}
+
+static bool walk_lists(struct settling *settling) {
+  if (!bitset_init(&settling->listed, settling->heap->map.granule_count)) return false;
+  walk_list(settling, global_State_allgc);
+  walk_list(settling, global_State_finobj);
+  walk_list(settling, global_State_tobefnz);
+  walk_list(settling, global_State_fixedgc);
+  return true;
+}
+
+/* ---- Dropping ---------------------------------------------------------------------------------- */
+
+static uint64_t bytes_of(const struct discovery *found, object_id object) {
+  uint32_t bytes = found->bytes.items[object];
+  if (bytes < UINT32_MAX) return bytes;
+  for (size_t i = 0; i < found->bigs.count; i++)
+    if (found->bigs.items[i].object == object) return found->bigs.items[i].bytes;
+  return bytes;
+}
+
+static bool is_listed(const struct settling *settling, object_id object) {
+  return bitset_has(&settling->listed, settling->found->granules.items[object]);
+}
+
+/* The object that was between two lists (lgc.c: luaC_checkfinalizer, udata2finalize,
+ * separatetobefnz): the books balance with it alone of those on no list. */
+static object_id between_lists(const struct settling *settling) {
+  const struct heap_vm *owner = settling->owner;
+  const struct discovery *found = settling->found;
+  uint64_t missing = (uint64_t)owner->residual;
+  for (object_id object = owner->first; object < found->granules.count; object++)
+    if (!is_listed(settling, object)) missing += bytes_of(found, object);
+  for (object_id object = owner->first; missing && object < found->granules.count; object++)
+    if (!is_listed(settling, object) && !(found->flags.items[object] & OBJECT_DAMAGED) &&
+        (found->types.items[object] == OBJECT_TABLE ||
+         found->types.items[object] == OBJECT_USERDATA) &&
+        bytes_of(found, object) == missing)
+      return object;
+  return NO_OBJECT;
+}
+
+/* Marks what is on no list as dropped, and takes it out of the books. */
+static bool choose_dropped(struct settling *settling) {
+  struct heap_vm *owner = settling->owner;
+  struct discovery *found = settling->found;
+  struct address_map *map = &settling->heap->map;
+  if (!bitset_init(&settling->dropped, map->granule_count)) return false;
+  object_id moved = between_lists(settling);
+  for (object_id object = owner->first; object < found->granules.count; object++) {
+    uint32_t granule = found->granules.items[object];
+    if (is_listed(settling, object)) continue;
+    if (object == moved) {
+      notes_add(settling->vm, address_of(settling, object),
+                "dumped while the %s 0x%llx was on its way from one list of objects to another",
+                object_type_name(found->types.items[object]),
+                (unsigned long long)address_of(settling, object));
+      continue;
+    }
+    bitset_insert(&settling->dropped, granule);
+    map->marks[granule >> 6] &= ~(UINT64_C(1) << (granule & 63));
+    map->marked--;
+    owner->object_bytes -= bytes_of(found, object);
+    owner->accounted_bytes -= bytes_of(found, object);
+    owner->residual += (int64_t)bytes_of(found, object);
+    owner->coroutines -= found->types.items[object] == OBJECT_THREAD &&
+                         !(found->flags.items[object] & OBJECT_DAMAGED);
+  }
+  return true;
+}
+
+/* The place of a dropped target in its object, for the problem. */
+static void find_detail(struct settling *settling, uint64_t owner, struct problem *problem) {
+  struct visit visit = {0};
+  bool no_memory = false;
+  if (lua54_visit(settling->vm, owner, TAG_ANY, &visit, &no_memory))
+    for (size_t i = 0; i < visit.references.count; i++) {
+      const struct raw_reference *reference = &visit.references.items[i];
+      if (reference->address != problem->address || reference->kind != problem->reference) continue;
+      problem->detail = reference->detail;
+      problem->in_hash = reference->in_hash;
+      break;
+    }
+  vector_free(&visit.references);
+}
+
+/* Copies the references from `first` to `last` that lead to no dropped object to the end of the
+ * list, which has been cut there; adds a problem for each of the others. */
+static void keep_references(struct settling *settling, object_id object, uint64_t first,
+                            uint64_t last) {
+  struct discovery *found = settling->found;
+  bool lost_key = false, is_dead = found->flags.items[object] & OBJECT_DEAD;
+  for (uint64_t i = first; i < last; i++) {
+    uint32_t target = found->targets.items[i];
+    uint8_t kind = found->kinds.items[i];
+    bool is_dropped = bitset_has(&settling->dropped, target);
+    if (lost_key && (kind == REFERENCE_FIELD || kind == REFERENCE_KEYED)) kind = REFERENCE_INDEX;
+    lost_key = kind == REFERENCE_KEY && is_dropped;
+    if (!is_dropped) {
+      found->targets.items[found->targets.count++] = target;
+      found->kinds.items[found->kinds.count++] = kind;
+    } else if (!is_dead && kind != REFERENCE_MAYBE_STACK) {
+      struct problem problem = {
+          .kind = PROBLEM_NOWHERE,
+          .object = object,
+          .address = address_map_address(&settling->heap->map, target),
+          .reference = kind,
+          .text = "reference leads to no object",
+      };
+      find_detail(settling, address_of(settling, object), &problem);
+      if (found->problems.count >= MOST_FAULTS || !vector_push(&found->problems, problem))
+        found->more_problems++;
+    }
+  }
+}
+
+/* Closes the gaps that dropped objects leave in the arrays. `names` receives the new ids. */
+static void compact(struct settling *settling, object_id *names) {
+  struct discovery *found = settling->found;
+  object_id first = settling->owner->first, kept = first;
+  uint64_t end = found->targets.count, row = found->firsts.items[first];
+  size_t count = found->granules.count, bigs = 0;
+  found->targets.count = found->kinds.count = (size_t)row;
+  for (object_id object = first; object < count; object++) {
+    uint64_t next = object + 1 < count ? found->firsts.items[object + 1] : end;
+    names[object - first] = NO_OBJECT;
+    if (!bitset_has(&settling->dropped, found->granules.items[object])) {
+      names[object - first] = kept;
+      found->granules.items[kept] = found->granules.items[object];
+      found->types.items[kept] = found->types.items[object];
+      found->flags.items[kept] = found->flags.items[object];
+      found->bytes.items[kept] = found->bytes.items[object];
+      found->firsts.items[kept] = found->targets.count;
+      keep_references(settling, kept++, row, next);
+    }
+    row = next;
+  }
+  found->granules.count = found->types.count = found->flags.count = kept;
+  found->bytes.count = found->firsts.count = kept;
+  for (size_t i = 0; i < found->bigs.count; i++) {
+    struct graph_big big = found->bigs.items[i];
+    if (big.object >= first) big.object = names[big.object - first];
+    if (big.object != NO_OBJECT) found->bigs.items[bigs++] = big;
+  }
+  found->bigs.count = bigs;
+  settling->owner->count = kept - first;
+}
+
+/* Gives the problems from before the new names of their objects; those of dropped objects go. */
+static void rename_problems(struct settling *settling, size_t count, const object_id *names) {
+  struct discovery *found = settling->found;
+  size_t kept = 0;
+  for (size_t i = 0; i < found->problems.count; i++) {
+    struct problem problem = found->problems.items[i];
+    if (i < count && problem.object != NO_OBJECT) {
+      problem.object = names[problem.object - settling->owner->first];
+      if (problem.object == NO_OBJECT) continue;
+    }
+    found->problems.items[kept++] = problem;
+  }
+  found->problems.count = kept;
+}
+
+static struct inspect_error *drop_strays(struct settling *settling) {
+  if (!walk_lists(settling)) return error_no_memory();
+  if (settling->is_broken) return NULL;
+  size_t problems = settling->found->problems.count;
+  object_id *names = malloc((settling->owner->count + (size_t)1) * sizeof *names);
+  if (!names || !choose_dropped(settling)) {
+    free(names);
+    return error_no_memory();
+  }
+  compact(settling, names);
+  rename_problems(settling, problems, names);
+  free(names);
+  return NULL;
+}
+
+/* ---- Moments ----------------------------------------------------------------------------------- */
+
+static bool is_unfinished(struct vm *vm, struct lua_value value) {
+  const struct layout *layout = vm->layout;
+  if (value.tag != (TAG_LUA_FUNCTION | TAG_COLLECTABLE)) return false;
+  uint64_t first = layout->place[LClosure_upvals].offset;
+  const uint8_t *closure = memory_view(&vm->memory, value.bits, first + layout->pointer_size);
+  return closure && load_field(layout, closure, LClosure_nupvalues) &&
+         load_field(layout, closure, LClosure_p) && !load_pointer(layout, closure + first);
+}
+
+bool compiles(struct heap *heap, size_t index, const struct discovery *found) {
+  struct heap_vm *owner = &heap->vms[index];
+  for (object_id object = owner->first; object < found->granules.count; object++) {
+    struct lua_thread thread;
+    if (found->types.items[object] != OBJECT_THREAD ||
+        thread_load(&owner->vm, address_map_address(&heap->map, found->granules.items[object]),
+                    &thread) ||
+        !thread.initialized || thread.status || thread.call == thread.base_call)
+      continue;
+    for (uint64_t slot = 1; slot < thread.top; slot++)
+      if (is_unfinished(&owner->vm, thread_slot(&owner->vm, &thread, slot))) return true;
+  }
+  return false;
+}
+
+object_id newest_object(struct heap *heap, size_t index, const struct discovery *found) {
+  struct heap_vm *owner = &heap->vms[index];
+  size_t hint = 0;
+  uint32_t granule = address_map_number(&heap->map, vm_list(&owner->vm, global_State_allgc), &hint);
+  object_id newest = NO_OBJECT;
+  for (object_id object = owner->first; object < found->granules.count; object++)
+    if (found->granules.items[object] == granule) newest = object;
+  if (newest == NO_OBJECT) return NO_OBJECT;
+  /* lua_newthread puts the thread on the stack before it fills it in */
+  if (found->types.items[newest] == OBJECT_THREAD) return newest;
+  for (uint64_t i = found->firsts.items[owner->first]; i < found->targets.count; i++)
+    if (found->targets.items[i] == granule) return NO_OBJECT;
+  return newest;
+}
+
+static void note_newest(struct settling *settling, object_id newest) {
+  uint64_t address = address_of(settling, newest);
+  notes_add(settling->vm, address, "dumped while the %s 0x%llx was being made",
+            object_type_name(settling->found->types.items[newest]), (unsigned long long)address);
+}
+
+static bool is_in_gap(const struct source *source, uint64_t address) {
+  for (size_t i = 0; source && i < source->gap_count; i++)
+    if (address >= source->gaps[i].start && address < source->gaps[i].end) return true;
+  return false;
+}
+
+/* Whether the value lies where an allocator writes into memory that was given back: at the start of
+ * the block that an array is. Then the array may have been moved and the value lost. */
+static bool is_at_block_start(struct settling *settling, const struct problem *problem) {
+  enum { WRITTEN = 2 };
+  struct lua_table table;
+  if (problem->reference != REFERENCE_INDEX || problem->in_hash ||
+      table_load(settling->vm, address_of(settling, problem->object), &table))
+    return false;
+  return settling->vm->layout->array_form == ARRAY_SPLIT
+             ? problem->detail + WRITTEN > table.array_size
+             : problem->detail == 1;
+}
+
+/* The one reference whose value was being stored; NULL if there is no such, or more than one. */
+static const struct problem *half_stored(struct settling *settling) {
+  const struct discovery *found = settling->found;
+  const struct problem *result = NULL;
+  for (size_t i = 0; i < found->problems.count; i++) {
+    const struct problem *problem = &found->problems.items[i];
+    if (problem->kind != PROBLEM_NOWHERE && problem->kind != PROBLEM_KIND) continue;
+    if (result) return NULL;
+    result = problem;
+  }
+  if (!result || is_in_gap(settling->vm->source, result->address)) return NULL;
+  return result->kind == PROBLEM_NOWHERE && is_at_block_start(settling, result) ? NULL : result;
+}
+
+static void note_half_stored(struct settling *settling, const struct problem *problem) {
+  if (problem->kind == PROBLEM_KIND) {
+    notes_add(settling->vm, problem->address,
+              "dumped while a reference to 0x%llx was being stored",
+              (unsigned long long)problem->address);
+    return;
+  }
+  uint64_t address = address_of(settling, problem->object);
+  notes_add(settling->vm, address, "dumped while a value in the %s 0x%llx was being stored",
+            object_type_name(settling->found->types.items[problem->object]),
+            (unsigned long long)address);
+}
+
+/* Takes the problems out of the list that belong to `object`, or, if that is NO_OBJECT, to
+ * prototypes; returns whether there were any. */
+static bool excuse(struct settling *settling, object_id object) {
+  struct discovery *found = settling->found;
+  size_t kept = 0, count = found->problems.count;
+  for (size_t i = 0; i < count; i++) {
+    struct problem problem = found->problems.items[i];
+    bool is_excused =
+        problem.object != NO_OBJECT && problem.kind != PROBLEM_LIST &&
+        !is_in_gap(settling->vm->source, problem.address) &&
+        (object == NO_OBJECT ? found->types.items[problem.object] == OBJECT_PROTOTYPE
+                             : problem.object == object);
+    if (!is_excused) found->problems.items[kept++] = problem;
+  }
+  found->problems.count = kept;
+  return kept < count;
+}
+
+static void settle_problems(struct settling *settling) {
+  struct discovery *found = settling->found;
+  size_t index = (size_t)(settling->owner - settling->heap->vms);
+  if (found->problems.count) {
+    object_id newest = newest_object(settling->heap, index, found);
+    if (newest != NO_OBJECT && excuse(settling, newest)) note_newest(settling, newest);
+  }
+  if (found->problems.count && compiles(settling->heap, index, found) &&
+      excuse(settling, NO_OBJECT))
+    notes_add(settling->vm, 0, "dumped while a chunk was being compiled");
+  const struct problem *half = half_stored(settling);
+  if (half) note_half_stored(settling, half);
+  for (size_t i = 0; i < found->problems.count; i++) {
+    const struct problem *problem = &found->problems.items[i];
+    if (problem == half) continue;
+    faults_add(&settling->vm->faults, problem->address, problem->text);
+    found->incomplete = true;
+  }
+  settling->vm->faults.more += found->more_problems;
+  if (found->more_problems) found->incomplete = true;
+}
+
+/* What the global state says of the moment. */
+static void note_states(struct settling *settling) {
+  enum { STOPPED_BY_CLOSING = 4 }; /* lgc.h: GCSTPCLS */
+  struct vm *vm = settling->vm;
+  const struct layout *layout = vm->layout;
+  const uint8_t *global =
+      memory_view(&vm->memory, vm->global_state, layout->size[SIZE_global_State]);
+  if (!global) return;
+  if (load_field(layout, global, global_State_gcemergency))
+    notes_add(vm, vm->global_state,
+              "dumped inside an emergency collection: the allocator had refused memory");
+  if (load_field(layout, global, global_State_gcstp) & STOPPED_BY_CLOSING)
+    notes_add(vm, vm->global_state, "dumped while the VM was being closed");
+}
+
+static void settle_lost(struct settling *settling) {
+  const struct torn *torn = &settling->vm->torn;
+  if (!torn->lost_entries) return;
+  const char *text = arena_printf(&settling->vm->arena,
+                                  "dumped while the table was being resized; %llu entries could not "
+                                  "be read",
+                                  (unsigned long long)torn->lost_entries);
+  faults_add(&settling->vm->faults, torn->table,
+             text ? text : "dumped while the table was being resized; entries could not be read");
+  settling->found->incomplete = true;
+}
+
+struct inspect_error *settle(struct heap *heap, size_t index, struct discovery *found) {
+  struct heap_vm *owner = &heap->vms[index];
+  struct settling settling = {.heap = heap, .owner = owner, .vm = &owner->vm, .found = found};
+  struct inspect_error *error = NULL;
+  if (found->balance) error = drop_strays(&settling);
+  bitset_free(&settling.listed);
+  bitset_free(&settling.dropped);
+  if (error) return error;
+  settle_problems(&settling);
+  settle_lost(&settling);
+  note_states(&settling);
+  return NULL;
+}

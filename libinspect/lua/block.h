@@ -1,0 +1,17 @@
+/* block.h - what an allocator like glibc's says about a block.
+ *
+ * malloc keeps the size of a block, with three flags, in the word before it. No other allocator is
+ * known to put a number there that fits by chance, so a fit is evidence; that there is none is not. */
+#ifndef LUA_BLOCK_H
+#define LUA_BLOCK_H
+
+#include "lua/vm.h"
+
+/* Whether a block that was asked for with so many bytes begins at `address`. */
+bool block_fits(struct vm *vm, uint64_t address, uint64_t bytes);
+
+/* Whether the VM's own blocks show that its allocator keeps sizes: what does not fit is no block
+ * then. */
+bool block_sizes_are_kept(struct vm *vm);
+
+#endif

@@ -1,0 +1,19 @@
+/* native.h - what the native threads of the target hold in their hands: registers and the innermost
+ * part of their stacks.
+ *
+ * A C function of Lua that was interrupted keeps what it is working on in its local variables: the
+ * old hash part of a table, the new place of a stack, the program counter of the interpreter. These
+ * are words here, the likeliest first: of each thread the registers, then the stack from its inner
+ * end outwards. They are evidence, never roots: stale words are everywhere among them. */
+#ifndef LUA_NATIVE_H
+#define LUA_NATIVE_H
+
+#include "lua/vm.h"
+
+struct native_words VECTOR(uint64_t);
+
+/* Appends the words from first to last - 1, aligned or not. False: out of memory. */
+bool native_words(const struct source *source, uint64_t first, uint64_t last,
+                  struct native_words *result);
+
+#endif
