@@ -54,7 +54,9 @@ def mirror() -> str:
     places = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     text = "\n".join(path.read_text() for path in places if path.is_file())
     for line in text.splitlines():
-        found = re.search(r"^(?:deb\b.*?|URIs:.*?)(https?://\S+/debian)/?(?:\s|$)", line)
+        found = re.search(
+            r"^(?:deb\b.*?|URIs:.*?)(https?://\S+/debian)/?(?:\s|$)", line
+        )
         if found:
             return found[1]
     return DEFAULT_MIRROR
