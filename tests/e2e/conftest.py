@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from stages import run_stages
 from support import ROOT, Server, gcore, verdicts
 
 
@@ -124,3 +125,11 @@ def stub(tmp_path_factory):
         return path
 
     return build
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory):
+    """collector.lua under lua5.4, dumped at each stage: name -> Stage."""
+    if not shutil.which("lua5.4"):
+        pytest.skip("lua5.4 is not installed")
+    return run_stages("lua5.4", tmp_path_factory.mktemp("stages"))

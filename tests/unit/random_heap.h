@@ -31,6 +31,12 @@ struct heap_entry { /* key or value is NONE if it is no object */
   reference_id key_id, value_id;
 };
 
+/* The string key of an empty entry of a table that is weak both ways. */
+struct heap_leftover {
+  object_id table, key;
+  reference_id id;
+};
+
 struct random_heap {
   uint32_t count;
   enum object_type type[HEAP_OBJECTS];
@@ -40,6 +46,8 @@ struct random_heap {
   size_t reference_count;
   struct heap_entry entries[HEAP_REFERENCES];
   size_t entry_count;
+  struct heap_leftover leftovers[HEAP_OBJECTS];
+  size_t leftover_count;
   reference_id next_id;
   struct graph_root roots[HEAP_ROOTS];
   size_t root_count;
@@ -99,6 +107,14 @@ static inline void heap_add_entry(struct random_heap *heap, object_id table) {
   heap->entries[heap->entry_count++] = entry;
 }
 
+static inline void heap_add_leftover(struct random_heap *heap, object_id table) {
+  object_id key = heap_any(heap);
+  uint8_t both = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
+  if (heap->type[key] != OBJECT_STRING || (heap->flags[table] & both) != both) return;
+  struct heap_leftover *leftover = &heap->leftovers[heap->leftover_count++];
+  *leftover = (struct heap_leftover){table, key, heap_write(heap, table, REFERENCE_LEFTOVER, key)};
+}
+
 static inline void heap_add_objects(struct random_heap *heap) {
   uint32_t strings = heap_random(heap, 40);
   for (object_id i = 0; i < heap->count; i++) {
@@ -133,6 +149,7 @@ static inline void heap_add_rows(struct random_heap *heap) {
       else
         heap_add_reference(heap, i, kinds[heap_random(heap, 10)]);
     }
+    heap_add_leftover(heap, i);
   }
 }
 

@@ -99,13 +99,62 @@ static void test_weak_values(void **state) {
   object_id table = begin_with_table(OBJECT_WEAK_VALUES);
   object_id key = object(OBJECT_TABLE, 0), value = object(OBJECT_TABLE, 0);
   object_id element = object(OBJECT_TABLE, 0), string = object(OBJECT_STRING, 0);
-  object_id meta = object(OBJECT_TABLE, 0);
+  object_id meta = object(OBJECT_TABLE, 0), held = object(OBJECT_TABLE, 0);
   refer(table, REFERENCE_METATABLE, meta);
-  refer(table, REFERENCE_KEY, key); /* strong in this cycle even though its entry goes */
+  refer(table, REFERENCE_KEY, key); /* kept by this collection even though its entry goes */
   refer(table, REFERENCE_KEYED, value);
+  refer(key, REFERENCE_INDEX, held);
   refer(table, REFERENCE_INDEX, element);
   refer(table, REFERENCE_INDEX, string); /* never cleared */
-  expect("LLL..LL");
+  expect("LLf..LLf");
+}
+
+/* Keys of entries that stay: the value is in use, a string, or no object. */
+static void test_keys_of_weak_values(void **state) {
+  (void)state;
+  object_id table = begin_with_table(OBJECT_WEAK_VALUES), used = object(OBJECT_TABLE, 0);
+  object_id first = object(OBJECT_TABLE, 0), second = object(OBJECT_TABLE, 0);
+  object_id third = object(OBJECT_TABLE, 0), text = object(OBJECT_STRING, 0);
+  object_id lost = object(OBJECT_TABLE, 0), dead = object(OBJECT_TABLE, 0);
+  object_id name = object(OBJECT_STRING, 0), gone = object(OBJECT_TABLE, 0);
+  refer(0, REFERENCE_INDEX, used);
+  refer(table, REFERENCE_KEY, first);
+  refer(table, REFERENCE_KEYED, used);
+  refer(table, REFERENCE_KEY, second);
+  refer(table, REFERENCE_KEYED, text);
+  refer(table, REFERENCE_KEY, third);
+  refer(table, REFERENCE_KEY, lost);
+  refer(table, REFERENCE_KEYED, dead);
+  refer(table, REFERENCE_KEY, name);
+  refer(table, REFERENCE_FIELD, gone);
+  expect("LLLLLLLf.f.");
+}
+
+/* The key has a finalizer: one collection keeps it as a key, the next resurrects it. */
+static void test_dropped_key_with_finalizer(void **state) {
+  (void)state;
+  object_id table = begin_with_table(OBJECT_WEAK_VALUES);
+  object_id key = object(OBJECT_USERDATA, OBJECT_HAS_FINALIZER), inner = object(OBJECT_TABLE, 0);
+  object_id value = object(OBJECT_TABLE, OBJECT_HAS_FINALIZER);
+  refer(table, REFERENCE_KEY, key);
+  refer(table, REFERENCE_KEYED, value);
+  refer(key, REFERENCE_USER_VALUE, inner);
+  expect("LLLLf");
+}
+
+/* The string key of an empty entry is marked where keys are cleared before values: in a table that
+ * only a resurrected object refers to. */
+static void test_leftover_key(void **state) {
+  (void)state;
+  uint8_t both = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
+  object_id table = begin_with_table(both), name = object(OBJECT_STRING, 0);
+  object_id user = object(OBJECT_USERDATA, OBJECT_HAS_FINALIZER),
+            other = object(OBJECT_TABLE, both);
+  object_id text = object(OBJECT_STRING, 0);
+  refer(table, REFERENCE_LEFTOVER, name);
+  refer(user, REFERENCE_USER_VALUE, other);
+  refer(other, REFERENCE_LEFTOVER, text);
+  expect("LL.fff");
 }
 
 static void test_ephemeron(void **state) {
@@ -287,8 +336,10 @@ static void test_interrupted(void **state) {
  */
 
 struct model {
-  bool marked[HEAP_OBJECTS], live[HEAP_OBJECTS], reached_first[HEAP_OBJECTS];
-  bool dropped[HEAP_REFERENCES]; /* entries */
+  bool marked[HEAP_OBJECTS],
+      in_use[HEAP_OBJECTS];      /* at the end, and when finalizers are looked for */
+  bool dropped[HEAP_REFERENCES]; /* entries                                        */
+  bool forgotten[HEAP_OBJECTS];  /* leftovers                                      */
 };
 
 /* lgc.c, iscleared: a string is marked by the question. */
@@ -312,57 +363,89 @@ static bool is_cleared_value(const struct random_heap *heap, struct model *model
 static void clear_by_values(const struct random_heap *heap, struct model *model, bool late) {
   for (size_t i = 0; i < heap->entry_count; i++) {
     object_id table = heap->entries[i].table;
-    if (!model->marked[table] || (late && model->reached_first[table])) continue;
+    if (!model->marked[table] || (late && model->in_use[table])) continue;
     if (heap_weak_values(heap, table) && !model->dropped[i])
       model->dropped[i] = is_cleared_value(heap, model, i);
   }
+  for (size_t i = 0; i < heap->leftover_count; i++)
+    if (model->marked[heap->leftovers[i].table]) model->forgotten[i] = true;
 }
 
 static void clear_by_keys(const struct random_heap *heap, struct model *model) {
   for (size_t i = 0; i < heap->entry_count; i++) {
-    const struct heap_entry *entry = &heap->entries[i];
-    if (!model->marked[entry->table] || !heap_weak_keys(heap, entry->table) || model->dropped[i])
-      continue;
-    model->dropped[i] = is_cleared_key(heap, model, i);
-    if (model->reached_first[entry->table] && heap_is_string(heap, entry->key))
-      heap_mark_key(heap, model->live, entry);
+    object_id table = heap->entries[i].table;
+    if (model->marked[table] && heap_weak_keys(heap, table) && !model->dropped[i])
+      model->dropped[i] = is_cleared_key(heap, model, i);
+  }
+  for (size_t i = 0; i < heap->leftover_count; i++) {
+    const struct heap_leftover *leftover = &heap->leftovers[i];
+    if (model->marked[leftover->table] && !model->forgotten[i] &&
+        heap_may_follow(heap, REFERENCE_LEFTOVER, leftover->id))
+      heap_mark(heap, model->marked, leftover->key);
   }
 }
 
-/* The atomic phase of a collection; `pending` says whether due finalizers hold their objects. */
-static void model_atomic(const struct random_heap *heap, struct model *model, bool pending) {
+/* heap_close, but entries that a collection before has dropped are gone. */
+static void close_without_dropped(struct random_heap *heap, struct model *model,
+                                  const struct model *before) {
+  static struct heap_entry kept[HEAP_REFERENCES];
+  size_t count = heap->entry_count;
+  memcpy(kept, heap->entries, sizeof kept);
+  heap->entry_count = 0;
+  for (size_t i = 0; i < count; i++)
+    if (!before || !before->dropped[i]) heap->entries[heap->entry_count++] = kept[i];
+  heap_close(heap, model->marked);
+  memcpy(heap->entries, kept, sizeof kept);
+  heap->entry_count = count;
+}
+
+/* The atomic phase of a collection, after another one or the first. */
+static void model_atomic(struct random_heap *heap, struct model *model,
+                         const struct model *before) {
   memset(model, 0, sizeof *model);
-  heap_mark_roots(heap, model->marked, pending);
-  heap_close(heap, model->marked);
+  if (before) memcpy(model->dropped, before->dropped, sizeof model->dropped);
+  if (before) memcpy(model->forgotten, before->forgotten, sizeof model->forgotten);
+  heap_mark_roots(heap, model->marked, !before);
+  close_without_dropped(heap, model, before);
   clear_by_values(heap, model, false);
-  memcpy(model->reached_first, model->marked, sizeof model->marked);
-  memcpy(model->live, model->marked, sizeof model->marked);
+  memcpy(model->in_use, model->marked, sizeof model->in_use);
   for (object_id i = 0; i < heap->count; i++)
-    if ((heap->flags[i] & OBJECT_HAS_FINALIZER) && !(heap->flags[i] & OBJECT_DEAD))
+    if ((heap->flags[i] & OBJECT_HAS_FINALIZER) && !(heap->flags[i] & OBJECT_DEAD) &&
+        (!before || before->in_use[i])) /* else it was called */
       heap_mark(heap, model->marked, i);
-  heap_close(heap, model->marked);
+  close_without_dropped(heap, model, before);
   clear_by_keys(heap, model);
   clear_by_values(heap, model, true);
+}
+
+/* Exact but for strings: `live` may hold some that the second collection frees. */
+static bool is_right(const struct random_heap *heap, const struct model *first,
+                     const struct model *second, const struct collection *collection,
+                     object_id object) {
+  bool live = bitset_has(&collection->live, object);
+  bool due = bitset_has(&collection->finalizer, object);
+  if ((live || due) != first->marked[object] || (live && due)) return false;
+  return live == second->marked[object] || (live && heap->type[object] == OBJECT_STRING);
 }
 
 static void test_random(void **state) {
   (void)state;
   struct random_heap heap;
-  struct model all, without;
+  struct model first, second;
   uint64_t live_count = 0, due_count = 0;
   for (uint64_t seed = 1; seed <= 20000; seed++) {
     heap_create(&heap, seed);
-    model_atomic(&heap, &all, true);
-    model_atomic(&heap, &without, false);
+    model_atomic(&heap, &first, NULL);
+    model_atomic(&heap, &second, &first);
     struct collection collection;
     assert_null(collect(heap.graph, heap.mask, NULL, &collection));
     for (object_id i = 0; i < heap.count; i++) {
-      bool live = without.live[i], due = all.marked[i] && !live;
-      live_count += live;
-      due_count += due;
-      if (bitset_has(&collection.live, i) != live || bitset_has(&collection.finalizer, i) != due)
-        fail_msg("seed %llu, object %u: live %d, finalizer %d", (unsigned long long)seed, i, live,
-                 due);
+      live_count += bitset_has(&collection.live, i);
+      due_count += bitset_has(&collection.finalizer, i);
+      if (!is_right(&heap, &first, &second, &collection, i))
+        fail_msg("seed %llu, object %u (type %d): first %d, second %d; live %d, finalizer %d",
+                 (unsigned long long)seed, i, (int)heap.type[i], first.marked[i], second.marked[i],
+                 bitset_has(&collection.live, i), bitset_has(&collection.finalizer, i));
     }
     collection_free(&collection);
     heap_free(&heap);
@@ -377,6 +460,9 @@ int main(void) {
       cmocka_unit_test(test_roots),
       cmocka_unit_test(test_fixed),
       cmocka_unit_test(test_weak_values),
+      cmocka_unit_test(test_keys_of_weak_values),
+      cmocka_unit_test(test_dropped_key_with_finalizer),
+      cmocka_unit_test(test_leftover_key),
       cmocka_unit_test(test_ephemeron),
       cmocka_unit_test(test_ephemeron_chain),
       cmocka_unit_test(test_both_weak),

@@ -265,7 +265,7 @@ static void test_errors(void **state) {
   check_error("f:local(1,)", "expected a name or a number at column 11 of f:local(1,)");
   check_error("f:metatabel",
               "expected metatable, upvalue, local, key, env, uservalue, value, stack, "
-              "constant or prototype at column 3 of f:metatabel");
+              "constant, prototype or debugname at column 3 of f:metatabel");
   /* Columns count characters; what is shown is escaped and not endless. */
   check_error("gr\xc3\xb6\xc3\x9f"
               "e!",

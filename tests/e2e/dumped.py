@@ -1,0 +1,32 @@
+"""Programs that say READY and wait, dumped there."""
+
+import resource
+import subprocess
+
+from minicore import write_core
+from support import clean_environment
+
+
+def dumped(folder, *command, name="program"):
+    """The core of a program that prints READY and then reads a line."""
+    core = folder / f"{name}.core"
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env=clean_environment(),
+    )
+    said = process.stdout.readline()
+    assert said.startswith("READY"), said
+    write_core(process.pid, core)
+    process.communicate("\n", timeout=60)
+    return core
+
+
+def cpu_seconds(work):
+    """What `work` returns, and the CPU time that the processes it waited for have used."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    result = work()
+    return result, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before

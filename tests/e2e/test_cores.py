@@ -1,0 +1,56 @@
+"""The packed cores of cores/: small, of known origin, and made again by scripts/make-cores."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support import ROOT, document
+
+CORES = ROOT / "cores"
+PROVENANCE = json.loads((CORES / "provenance.json").read_text())
+MOST_BYTES = 60_000
+
+
+def test_origin_of_each_is_known():
+    names = {path.name[: -len(".core.xz")] for path in CORES.glob("*.core.xz")}
+    assert names == set(PROVENANCE)
+    for name, origin in PROVENANCE.items():
+        assert (CORES / f"{name}.core.xz").stat().st_size < MOST_BYTES
+        assert (CORES / origin["program"]).exists()
+        assert len(origin["sha256"]) == 64
+
+
+def test_all_collectors_and_layouts_are_there():
+    """One of each release that behaves in its own way, and one of gdb's."""
+    made = {(origin["lua"], origin["dumped_by"]) for origin in PROVENANCE.values()}
+    wanted = {"5.4.2", "5.4.4", "5.4.7", "5.4.9", "5.5.1"}
+    assert made == {(lua, "kernel") for lua in wanted} | {("5.4.4", "gcore")}
+
+
+def test_every_byte_is_accounted_for(packed_core):
+    (vm,) = document(packed_core.path, "states")["vms"]
+    assert vm["residual_bytes"] == 0
+    assert vm["accounted_bytes"] == vm["heap_bytes"]
+
+
+@pytest.mark.skipif(
+    not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
+)
+def test_can_be_made_again(tmp_path):
+    made = subprocess.run(
+        [str(ROOT / "scripts" / "make-cores"), "--into", str(tmp_path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    if made.returncode != 0:
+        pytest.skip("not all suites can be had: " + made.stderr.strip())
+    for name in PROVENANCE:
+        kept, again = (
+            json.loads((folder / f"{name}.truth.json").read_text())["verdict"]
+            for folder in (CORES, tmp_path)
+        )
+        assert kept == again
