@@ -116,6 +116,7 @@ static void adopt(struct heap *heap, struct discovery *found) {
   graph->big_count = found->bigs.count;
   graph->incomplete = found->incomplete;
   vector_free(&found->firsts);
+  vector_free(&found->problems);
 }
 
 /* ---- Roots ----------------------------------------------------------------------------------- */

@@ -32,11 +32,8 @@ from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 SCRIPT = ROOT / "tests" / "heaps" / "random_heap.lua"
 TOOLS = ROOT / "build" / "tests" / "heaps"
 FIRST_SEED = int(os.environ.get("LUA_INSPECT_SEED", "1"))
-SAMPLE, BLOCK, LONG = (
-    40,
-    10,
-    420,
-)  # heaps: by default, of them in a test, of each release
+SAMPLE, BLOCK = 120, 30  # heaps by default, and of them in one test
+LONG = 420  # heaps of each release with LUA_INSPECT_LONG
 
 
 class Heap:
