@@ -297,18 +297,18 @@ static struct inspect_error *name_trackers(struct command_context *context, stru
     bitset_add(&targets, leaks->trackers.list.items[i].table);
   struct chains_options options = {.targets = &targets};
   struct chains chains = {0};
-  struct chain chain = {0};
   struct inspect_error *error =
       count ? chains_search(&session->heap.graph, &options, context->work, &chains) : NULL;
   for (size_t i = 0; count && !error && i < count; i++) {
     struct text text = {0};
+    struct chain chain = {0};
     if (chains_get(&session->heap.graph, &chains, &options, leaks->trackers.list.items[i].table,
                    &chain) &&
         chain_to_path(session, &chain, NULL, &text))
       leaks->tracker_paths[i] = arena_copy(context->arena, text.items, text.count);
     vector_free(&text);
+    vector_free(&chain);
   }
-  vector_free(&chain);
   if (count && !error) chains_free(&chains);
   bitset_free(&targets);
   return error;

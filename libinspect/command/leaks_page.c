@@ -340,7 +340,7 @@ static struct inspect_error *page_more_chains(struct command_context *context,
                                               const struct leaks *leaks, size_t number) {
   const struct chain *first = &leaks->causes.items[number].cause->chain;
   size_t wanted = (size_t)context->options->chains, count = 0;
-  if (wanted < 2 || !first->count) return NULL;
+  if (wanted < 2 || !first->count || context->partial) return NULL;
   struct chain *chains = calloc(wanted, sizeof *chains);
   if (!chains) return error_no_memory();
   struct inspect_error *error = chains_best(&context->session->heap.graph, &leaks->search,

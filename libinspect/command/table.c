@@ -87,14 +87,16 @@ static const char paths_help[] =
 static const char gc_help[] =
     "Tells how the garbage collector of each VM is doing: its mode, phase and settings as "
     "collectgarbage reports them, whether it runs and who stopped it, how many bytes can be "
-    "allocated before its next step, the objects by colour and age, and a diagnosis in words: a "
-    "stopped collector, garbage that was found and not yet freed, what a full collection would free "
-    "now, garbage that a generational collector keeps among old objects, finalizers that are due.\n"
+    "allocated before its next step, the objects by colour and age, and a diagnosis in "
+    "words: a stopped collector, garbage that was found and not yet freed, what a full "
+    "collection would free now, garbage that a generational collector keeps among old "
+    "objects, finalizers that are due.\n"
     "\n"
-    "Colours: white objects have not been reached in this cycle (or are new), gray ones have, black "
-    "ones with all their references, dead ones were found garbage and wait to be freed. The debt is "
-    "the bytes the collector has not paid for; a step comes when it is above 0. stepsize is given "
-    "as collectgarbage takes it: 5.4 the logarithm of bytes, 5.5 bytes.\n"
+    "Colours: white objects have not been reached in this cycle (or are new), gray ones "
+    "have, black ones with all their references, dead ones were found garbage and wait to be "
+    "freed. The debt is the bytes the collector has not paid for; a step comes when it is "
+    "above 0. stepsize is given as collectgarbage takes it: 5.4 the logarithm of bytes, 5.5 "
+    "bytes.\n"
     "\n"
     "Examples:\n"
     "  lua-gc\n"
@@ -103,17 +105,19 @@ static const char gc_help[] =
     "      one VM, for scripts: key gc, a list\n";
 
 static const char check_help[] =
-    "Checks the invariants that Lua keeps in its heap, as Lua's own test suite does: every object "
-    "is on one list and on the right one, every reference leads to an object of the kind it says, "
-    "no live object refers to a dead one, no black object to a white one while the collector marks "
-    "(a C module without a write barrier), hashes of strings are those of their bytes and each "
-    "short string exists once, every key of a table is found from where its hash puts it, open "
-    "upvalues are ordered and inside of their stack, calls are linked.\n"
+    "Checks the invariants that Lua keeps in its heap, as Lua's own test suite does: every "
+    "object is on one list and on the right one, every reference leads to an object of the "
+    "kind it says, no live object refers to a dead one, no black object to a white one while "
+    "the collector marks (a C module without a write barrier), hashes of strings are those "
+    "of their bytes and each short string exists once, every key of a table is found from "
+    "where its hash puts it, open upvalues are ordered and inside of their stack, calls are "
+    "linked.\n"
     "\n"
-    "Each violation has the address of an object, a stable name and a sentence. Of each kind the "
-    "first 25 are shown, the rest are counted. What a dump taken in the middle of an operation "
-    "cannot tell is not checked, and is said. Exit status: 1 if there are violations; a healthy heap "
-    "has none.\n"
+    "Each violation has the address of an object, a stable name and a sentence. Of each kind "
+    "the first 25 are shown, the rest are counted. What a dump taken in the middle of an "
+    "operation cannot tell is not checked, and is said. A dump taken at a random instruction "
+    "may show one object that is being changed as a violation. Exit status: 1 if there are "
+    "violations; a healthy heap has none.\n"
     "\n"
     "Examples:\n"
     "  lua-check\n"
@@ -171,7 +175,7 @@ const struct command command_table[] = {
     {.shown = {"gc", "", "how the garbage collector is doing: mode, phase, settings, a diagnosis",
                gc_help},
      .run = command_gc},
-    {.shown = {"check", "", "whether the heap is as Lua keeps it: lists, references, hashes, barriers",
+    {.shown = {"check", "", "whether the heap is as Lua keeps it: lists, references, marks, hashes",
                check_help},
      .run = command_check},
     {.shown = {"layout", "EXE", "how Lua's structures lie in a program with debug info, for --layout",

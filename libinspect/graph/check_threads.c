@@ -151,6 +151,18 @@ static void check_to_be_closed(struct checked_vm *checked, const struct lua_thre
                         (unsigned long long)list);
 }
 
+/* A stack is moved by its own thread as it runs, or by the collector (ldo.c). */
+static void check_moving(struct checked_vm *checked, const struct lua_thread *thread) {
+  object_id running = checked->owner->running_thread;
+  if (!thread->is_moving || !checked->marks_hold ||
+      (running != NO_OBJECT && heap_address(checked->heap, running) == thread->address))
+    return;
+  violation_add_about(
+      checked->violations, VIOLATION_THREAD_STACK, thread->address, thread->stack,
+      "its pointers do not lead to its stack at 0x%llx, and nothing was moving that",
+      (unsigned long long)thread->stack);
+}
+
 struct inspect_error *check_thread(struct checked_vm *checked, uint64_t address, bool is_dead) {
   struct lua_thread thread;
   const char *fault = thread_load(checked->vm, address, &thread);
@@ -164,6 +176,7 @@ struct inspect_error *check_thread(struct checked_vm *checked, uint64_t address,
   }
   check_open_upvalues(checked, &thread);
   if (is_dead || fault) return NULL;
+  check_moving(checked, &thread);
   object_id object = checked_object(checked, address);
   if (thread.open_upvalues && object != NO_OBJECT && checked->twups_are_whole &&
       checked->vm->gc_state != GC_ATOMIC && !(checked->check->marks[object] & ON_TWUPS))

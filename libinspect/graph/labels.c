@@ -131,6 +131,11 @@ static void label_slot(struct heap *heap, struct heap_vm *owner, uint64_t addres
   }
 }
 
+/* A dead object may have lost the key of an entry. */
+static bool has_key(const struct graph *graph, object_id from, reference_id reference) {
+  return reference > graph_first(graph, from) && graph->kind[reference - 1] == REFERENCE_KEY;
+}
+
 static void read_label(void *context, object_id from, reference_id reference, struct arena *arena,
                        struct graph_label *label) {
   struct heap *heap = context;
@@ -139,6 +144,7 @@ static void read_label(void *context, object_id from, reference_id reference, st
   *label = (struct graph_label){.kind = graph->kind[reference], .object = NO_OBJECT};
   switch (label->kind) {
   case REFERENCE_FIELD: {
+    if (!has_key(graph, from, reference)) return;
     size_t size;
     const char *bytes =
         string_bytes(&owner->vm, heap_address(heap, graph->target[reference - 1]), &size);
@@ -146,6 +152,7 @@ static void read_label(void *context, object_id from, reference_id reference, st
     return;
   }
   case REFERENCE_KEYED:
+    if (!has_key(graph, from, reference)) return;
     label->form = LABEL_OBJECT;
     label->object = graph->target[reference - 1];
     return;

@@ -81,7 +81,8 @@ static bool explain_newest(struct explaining *explaining) {
       address_map_address(&explaining->heap->map, explaining->found->granules.items[newest]);
   enum object_type type = explaining->found->types.items[newest];
   int64_t bytes = explaining->rest + explaining->found->bytes.items[newest];
-  bool is_size = bytes > 0 && block_fits(explaining->vm, address, (uint64_t)bytes);
+  uint64_t before = type == OBJECT_THREAD ? explaining->vm->layout->block_extra : 0;
+  bool is_size = bytes > 0 && block_fits(explaining->vm, address - before, (uint64_t)bytes);
   if (!is_size && (type != OBJECT_THREAD || !is_new_stack(explaining, address))) return false;
   explain(explaining, RESIDUAL_EXPLAINED, "the %s 0x%llx was being made", object_type_name(type),
           (unsigned long long)address);
@@ -193,13 +194,40 @@ static bool fits_compiler(int64_t bytes) {
   return false;
 }
 
+/* The same with a block in flight besides. */
+static bool fits_compiler_and_block(struct explaining *explaining) {
+  enum { SLACK = 16 };
+  for (size_t i = 0; i < explaining->words.count; i++) {
+    uint64_t address = explaining->words.items[i], word = explaining->vm->layout->pointer_size;
+    const uint8_t *before = memory_view(&explaining->vm->memory, address - word, word);
+    if (is_object(explaining, address) || !before) continue;
+    uint64_t most = (load_pointer(explaining->vm->layout, before) & ~UINT64_C(7)) - word;
+    for (uint64_t bytes = most; bytes + SLACK > most && bytes < (uint64_t)explaining->rest; bytes--)
+      if (block_fits(explaining->vm, address, bytes) &&
+          fits_compiler(explaining->rest - (int64_t)bytes))
+        return true;
+  }
+  return false;
+}
+
 static bool explain_compiler(struct explaining *explaining) {
   if (!compiles(explaining->heap, explaining->index, explaining->found)) return false;
-  bool fits = fits_compiler(explaining->rest);
-  explain(explaining, fits ? RESIDUAL_EXPLAINED : RESIDUAL_LIKELY,
-          fits ? "the buffers of the compiler: a chunk was being compiled"
-               : "the buffers of the compiler, and an array that was being moved: a chunk was "
-                 "being compiled");
+  if (fits_compiler(explaining->rest))
+    explain(explaining, RESIDUAL_EXPLAINED,
+            "the buffers of the compiler: a chunk was being compiled");
+  else if (fits_compiler_and_block(explaining))
+    explain(explaining, RESIDUAL_EXPLAINED,
+            "the buffers of the compiler, as a chunk was being compiled, and a block in flight");
+  else
+    return false;
+  return true;
+}
+
+/* Whatever else it is that is missing then: the compiler's own parts hold constants only. */
+static bool explain_compiling(struct explaining *explaining) {
+  if (!compiles(explaining->heap, explaining->index, explaining->found)) return false;
+  explain(explaining, RESIDUAL_LIKELY,
+          "the buffers of the compiler, or what it was just moving: a chunk was being compiled");
   return true;
 }
 
@@ -259,8 +287,10 @@ struct inspect_error *residual_explain(struct heap *heap, size_t index,
   bool fits = torn_words(heap, &explaining.words);
   bool is_explained =
       fits && (explain_torn(&explaining) || explain_newest(&explaining) ||
-               explain_strings(&explaining) || explain_object(&explaining, false) ||
-               explain_block(&explaining) || explain_object(&explaining, true) || explain_parts(&explaining) || explain_compiler(&explaining));
+               explain_strings(&explaining) || explain_compiler(&explaining) ||
+               explain_object(&explaining, false) || explain_block(&explaining) ||
+               explain_object(&explaining, true) || explain_parts(&explaining) ||
+               explain_compiling(&explaining));
   if (fits && !is_explained) explain_rest(&explaining, found);
   vector_free(&explaining.words);
   return fits ? NULL : error_no_memory();

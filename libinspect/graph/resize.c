@@ -21,12 +21,21 @@
 #include "lua/block.h"
 #include "lua/stack.h"
 
-enum { LARGEST_LOG2 = 30 };
+/* ltable.c, luaH_newkey: one node is copied to another place, and then filled anew. */
+enum { LARGEST_LOG2 = 30, MOST_HALVES = 2 };
+
+/* What the bytes are that P does not account for. */
+enum rest {
+  REST_NONE,
+  REST_SLICE, /* vanishing values                              */
+  REST_OTHER, /* something else, the buffers of the compiler   */
+};
 
 struct key {
   uint64_t bits;
   uint8_t tag;
   bool is_value; /* the value of an entry; else its key */
+  uint64_t node;
 };
 
 struct search {
@@ -130,8 +139,8 @@ static bool index_old(struct search *search) {
     struct lua_value key, value;
     table_entry(search->vm, &search->old, i, &key, &value);
     if (value_is_empty(value)) continue;
-    struct key first = {.bits = key.bits, .tag = key.tag};
-    struct key second = {.bits = value.bits, .tag = value.tag, .is_value = true};
+    struct key first = {.bits = key.bits, .tag = key.tag, .node = i};
+    struct key second = {.bits = value.bits, .tag = value.tag, .is_value = true, .node = i};
     if (!vector_push(&search->keys, first) || !vector_push(&search->keys, second)) return false;
   }
   if (search->keys.count)
@@ -139,10 +148,26 @@ static bool index_old(struct search *search) {
   return true;
 }
 
-static bool old_has(const struct search *search, struct lua_value value, bool is_value) {
+static const struct key *old_find(const struct search *search, struct lua_value value,
+                                  bool is_value) {
   struct key wanted = {.bits = value.bits, .tag = value.tag, .is_value = is_value};
-  return search->keys.count && bsearch(&wanted, search->keys.items, search->keys.count,
-                                       sizeof wanted, by_bits);
+  return search->keys.count ? bsearch(&wanted, search->keys.items, search->keys.count,
+                                      sizeof wanted, by_bits)
+                            : NULL;
+}
+
+static bool old_has(const struct search *search, struct lua_value value, bool is_value) {
+  return old_find(search, value, is_value) != NULL;
+}
+
+/* Whether P has the same entry. */
+static bool old_has_entry(const struct search *search, struct lua_value key,
+                          struct lua_value value) {
+  const struct key *found = old_find(search, key, false);
+  if (!found) return false;
+  struct lua_value other_key, other;
+  table_entry(search->vm, &search->old, found->node, &other_key, &other);
+  return other.tag == value.tag && other.bits == value.bits;
 }
 
 /* ---- The table --------------------------------------------------------------------------------- */
@@ -186,23 +211,31 @@ static bool vanishes(struct search *search, const struct lua_table *table, uint6
   return false;
 }
 
-/* Whether a node of the table can be one of T: fresh, filled from P or the vanishing values, or in the
- * middle of that: then its key or its value is there already. */
-static bool node_matches(struct search *search, const struct lua_table *table, uint64_t size,
-                         uint64_t index, uint64_t *common) {
+/* What a node of the table is, if the table is T. */
+enum node_state {
+  NODE_FRESH,
+  NODE_COMMON, /* filled from P or from the array part                     */
+  NODE_HALF,   /* in the middle of that: its key or its value is there     */
+  NODE_FOREIGN,
+};
+
+static enum node_state node_state(struct search *search, const struct lua_table *table,
+                                  uint64_t size, uint64_t index) {
   struct lua_value key, value;
   table_entry(search->vm, table, index, &key, &value);
   bool is_empty = value_is_empty(value);
-  if (is_empty && key.tag == TAG_NIL) return true;
-  if (old_has(search, key, false) || is_index(search->vm, key, table->array_size, INT64_MAX)) {
-    *common += !is_empty;
-    return true;
-  }
+  if (is_empty && key.tag == TAG_NIL) return NODE_FRESH;
+  if (old_has_entry(search, key, value)) return NODE_COMMON;
   if (is_index(search->vm, key, 0, table->array_size)) { /* the array part is as before again */
     uint64_t place = (uint64_t)value_integer(search->vm, key) - 1;
-    return !value_is_empty(table_array_value(search->vm, table, place));
+    return value_is_empty(table_array_value(search->vm, table, place)) ? NODE_FOREIGN : NODE_COMMON;
   }
-  return !is_empty && (old_has(search, value, true) || vanishes(search, table, size, value));
+  if (is_index(search->vm, key, table->array_size, INT64_MAX))
+    return is_empty ? NODE_HALF : NODE_COMMON;
+  bool is_half = is_empty ? old_has(search, key, false)
+                          : old_has(search, key, false) || old_has(search, value, true) ||
+                                vanishes(search, table, size, value);
+  return is_half ? NODE_HALF : NODE_FOREIGN;
 }
 
 /* Whether the table can be T, with `size` values in its array part before, and so many bytes that
@@ -218,8 +251,12 @@ static bool matches(struct search *search, const struct lua_table *table, uint64
     outside += !key->is_value && !is_index(search->vm, value, 0, largest);
   }
   if (outside > table->node_count) return false;
-  for (uint64_t i = 0; i < table->node_count; i++)
-    if (!node_matches(search, table, size, i, common)) return false;
+  for (uint64_t i = 0, halves = 0; i < table->node_count; i++) {
+    enum node_state state = node_state(search, table, size, i);
+    *common += state == NODE_COMMON;
+    halves += state == NODE_HALF;
+    if (state == NODE_FOREIGN || halves > MOST_HALVES) return false;
+  }
   return true;
 }
 
@@ -242,9 +279,6 @@ static void choose_table(struct search *search, uint64_t slice_bytes) {
     search->common = common;
   }
 }
-
-/* What the bytes are that P does not account for. */
-enum rest { REST_NONE, REST_SLICE, REST_OTHER };
 
 /* Whether the place lies in a table's part or in a stack: then what is there is not lost. */
 static bool is_in_part(struct search *search, uint64_t place) {
@@ -277,15 +311,19 @@ static bool is_better(const struct search *left, const struct search *right) {
 }
 
 /* The best P of so many nodes, with its T. */
-static bool find_size(struct search *search, uint64_t count, uint64_t slice) {
+static bool find_size(struct search *search, uint64_t count, enum rest rest) {
+  uint64_t bytes = table_hash_bytes(search->layout, count);
+  uint64_t slice = rest == REST_SLICE ? search->missing - bytes : 0;
+  search->bytes = bytes + slice;
   struct search best = *search;
   best.is_found = false;
   for (size_t i = 0; i < search->words->count; i++) {
     if (!load_old(search, search->words->items[i], count)) continue;
     if (!index_old(search)) return false;
     choose_table(search, slice);
+    if (rest == REST_OTHER && search->unsound) continue;
     if (search->is_found && is_better(search, &best) &&
-        (search->knows_blocks || !is_in_part(search, search->place)))
+        !is_in_part(search, search->place))
       best = *search;
   }
   best.keys = search->keys; /* of the last P: of the best one again */
@@ -298,9 +336,7 @@ static bool find_both(struct search *search, enum rest rest) {
   for (unsigned log2 = LARGEST_LOG2 + 1; log2-- > 0;) {
     uint64_t count = UINT64_C(1) << log2, bytes = table_hash_bytes(search->layout, count);
     if (rest == REST_NONE ? bytes != search->missing : bytes >= search->missing) continue;
-    uint64_t slice = rest == REST_SLICE ? search->missing - bytes : 0;
-    search->bytes = bytes + slice;
-    if (find_size(search, count, slice)) return true;
+    if (find_size(search, count, rest)) return true;
   }
   return false;
 }

@@ -3,6 +3,7 @@
 #include "graph/torn.h"
 
 #include "graph/resize.h"
+#include "graph/settle.h"
 #include "lua/stack.h"
 
 static int by_word(const void *left, const void *right) {
@@ -33,11 +34,22 @@ static bool keep_first(struct native_words *words) {
   return fits;
 }
 
+/* Whether the address is on the part of a native stack that words are taken from: no block is. */
+static bool is_on_stack(const struct source *source, uint64_t address) {
+  enum { NEAR = 1 << 16 };
+  for (size_t i = 0; i < source->thread_count; i++) {
+    uint64_t top = source->threads[i].stack_pointer;
+    if (address + NEAR >= top && address < top + NEAR) return true;
+  }
+  return false;
+}
+
 bool torn_words(struct heap *heap, struct native_words *result) {
   size_t hint = 0, kept = 0;
   if (!native_words(heap->source, 1, UINT64_MAX, result)) return false;
   for (size_t i = 0; i < result->count; i++)
-    if (address_map_number(&heap->map, result->items[i], &hint) != NO_GRANULE)
+    if (address_map_number(&heap->map, result->items[i], &hint) != NO_GRANULE &&
+        !is_on_stack(heap->source, result->items[i]))
       result->items[kept++] = result->items[i];
   result->count = kept;
   return keep_first(result);
@@ -158,6 +170,27 @@ static bool find_array(struct vm *vm, const struct heap *heap, const struct disc
   return false;
 }
 
+/* ---- Threads that are being made --------------------------------------------------------------- */
+
+/* A thread whose memory held another one looks complete before it is filled in; but its stack, which
+ * was freed, is not among the bytes that the VM counts. */
+static bool find_newborn(struct heap *heap, size_t index, const struct discovery *found) {
+  struct heap_vm *owner = &heap->vms[index];
+  struct vm *vm = &owner->vm;
+  object_id newest = newest_object(heap, index, found);
+  if (newest == NO_OBJECT || found->types.items[newest] != OBJECT_THREAD || vm->torn.newborn)
+    return false;
+  uint64_t address = address_map_address(&heap->map, found->granules.items[newest]);
+  struct lua_thread thread;
+  if (address == vm->main_thread || thread_load(vm, address, &thread) || !thread.initialized ||
+      owner->residual + (int64_t)thread_stack_bytes(vm, &thread) != 0)
+    return false;
+  vm->torn.newborn = address;
+  notes_add(vm, address, "dumped while the thread 0x%llx was being made",
+            (unsigned long long)address);
+  return true;
+}
+
 struct inspect_error *torn_find(struct heap *heap, size_t index,
                                 const struct discovery *discovery, bool *found) {
   struct heap_vm *owner = &heap->vms[index];
@@ -171,6 +204,7 @@ struct inspect_error *torn_find(struct heap *heap, size_t index,
   if (discovery->problems.count && !owner->vm.torn.table &&
       find_array(&owner->vm, heap, discovery, &words))
     *found = true;
+  if (owner->residual < 0 && find_newborn(heap, index, discovery)) *found = true;
   struct inspect_error *error = NULL;
   if (!owner->vm.torn.nodes && owner->residual > 0)
     error = resize_find(heap, index, discovery, &words, found);

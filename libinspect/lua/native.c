@@ -20,10 +20,15 @@ static bool take(uint64_t word, uint64_t first, uint64_t last, struct native_wor
   return word < first || word >= last || vector_push(result, word);
 }
 
-static bool take_thread(const struct source *source, const struct source_thread *thread,
-                        uint64_t first, uint64_t last, struct native_words *result) {
+static bool take_registers(const struct source_thread *thread, uint64_t first, uint64_t last,
+                           struct native_words *result) {
   for (size_t i = 0; i < thread->register_count; i++)
     if (!take(thread->registers[i], first, last, result)) return false;
+  return true;
+}
+
+static bool take_stack(const struct source *source, const struct source_thread *thread,
+                       uint64_t first, uint64_t last, struct native_words *result) {
   const struct source_segment *segment = source_segment_at(source, thread->stack_pointer);
   if (!segment) return true;
   uint64_t word = source->pointer_size, top = thread->stack_pointer & ~(word - 1);
@@ -35,9 +40,18 @@ static bool take_thread(const struct source *source, const struct source_thread 
   return true;
 }
 
+bool native_registers(const struct source *source, uint64_t first, uint64_t last,
+                      struct native_words *result) {
+  for (size_t i = 0; i < source->thread_count && i < MOST_THREADS; i++)
+    if (!take_registers(&source->threads[i], first, last, result)) return false;
+  return true;
+}
+
 bool native_words(const struct source *source, uint64_t first, uint64_t last,
                   struct native_words *result) {
   for (size_t i = 0; i < source->thread_count && i < MOST_THREADS; i++)
-    if (!take_thread(source, &source->threads[i], first, last, result)) return false;
+    if (!take_registers(&source->threads[i], first, last, result) ||
+        !take_stack(source, &source->threads[i], first, last, result))
+      return false;
   return true;
 }

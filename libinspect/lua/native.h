@@ -16,4 +16,8 @@ struct native_words VECTOR(uint64_t);
 bool native_words(const struct source *source, uint64_t first, uint64_t last,
                   struct native_words *result);
 
+/* The same with registers only. */
+bool native_registers(const struct source *source, uint64_t first, uint64_t last,
+                      struct native_words *result);
+
 #endif

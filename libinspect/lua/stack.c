@@ -115,7 +115,9 @@ const char *thread_load(struct vm *vm, uint64_t address, struct lua_thread *thre
   if (load_field(layout, header, GCObject_tt) != TAG_THREAD) return "object is no thread";
   thread->call = load_field(layout, header, lua_State_ci);
   /* lstate.c, lua_newthread: preinit_thread sets l_G, stack_init sets ci when all else is there */
-  if (load_field(layout, header, lua_State_l_G) != vm->global_state || !thread->call) return NULL;
+  if (load_field(layout, header, lua_State_l_G) != vm->global_state || !thread->call ||
+      address == vm->torn.newborn)
+    return NULL;
   thread->initialized = true;
   thread->status = (uint8_t)load_field(layout, header, lua_State_status);
   thread->stack = load_field(layout, header, lua_State_stack);
@@ -190,22 +192,49 @@ static const uint8_t *slot_prototype(struct vm *vm, const struct lua_thread *thr
 
 /* A running Lua function keeps its program counter in a register and saves it only where something
  * can fail (lvm.c: Protect), so what is saved may lag behind. The register, or its copy on the native
- * stack, leads into the function's code, behind the instruction that runs. */
+ * stack, leads into the function's code, behind the instruction that runs. Compilers keep a second
+ * copy, of the instruction before or after; where the copies speak of different lines, none is
+ * believed wholly. */
+enum { INSTRUCTION = 4 };
+
+static uint32_t line_before(struct vm *vm, const uint8_t *prototype, uint64_t pc) {
+  return prototype_line(vm, prototype, prototype_pc(vm->layout, prototype, pc));
+}
+
+static void choose_running_pc(struct vm *vm, const uint8_t *prototype, uint64_t code,
+                              const struct native_words *words, struct lua_call *call) {
+  uint64_t best = 0;
+  for (size_t i = 0; i < words->count; i++) {
+    uint64_t pc = words->items[i];
+    if ((pc - code) % INSTRUCTION) continue;
+    if (!best || pc == best + INSTRUCTION) best = pc;
+    if (pc != call->saved_pc) continue;
+    call->is_approximate = false; /* saved for what is being done */
+    return;
+  }
+  if (!best) return;
+  call->saved_pc = best;
+  call->is_approximate = false;
+  uint32_t line = line_before(vm, prototype, best);
+  for (size_t i = 0; i < words->count; i++) {
+    uint64_t pc = words->items[i];
+    if ((pc - code) % INSTRUCTION == 0 && pc + INSTRUCTION != best &&
+        line_before(vm, prototype, pc) != line)
+      call->is_approximate = true;
+  }
+}
+
 static void set_running_pc(struct vm *vm, const struct lua_thread *thread, struct lua_call *call) {
-  enum { INSTRUCTION = 4 };
   if (!call->is_lua || thread->status || call->address != thread->call) return;
   call->is_approximate = true;
   const uint8_t *prototype = slot_prototype(vm, thread, call->function);
   if (!prototype || !vm->source) return;
   uint64_t code = load_field(vm->layout, prototype, Proto_code);
-  uint64_t length = load_field(vm->layout, prototype, Proto_sizecode);
+  uint64_t end = code + INSTRUCTION * load_field(vm->layout, prototype, Proto_sizecode) + 1;
   struct native_words words = {0};
-  bool fits = native_words(vm->source, code + 1, code + INSTRUCTION * length + 1, &words);
-  for (size_t i = 0; fits && i < words.count && call->is_approximate; i++) {
-    if ((words.items[i] - code) % INSTRUCTION) continue;
-    call->saved_pc = words.items[i];
-    call->is_approximate = false;
-  }
+  bool fits = native_registers(vm->source, code + 1, end, &words);
+  if (fits && !words.count) fits = native_words(vm->source, code + 1, end, &words);
+  if (fits) choose_running_pc(vm, prototype, code, &words, call);
   vector_free(&words);
 }
 

@@ -17,7 +17,7 @@ void notes_add(struct vm *vm, uint64_t address, const char *format, ...) {
   for (size_t i = 0; note.text && i < vm->notes.count; i++)
     if (vm->notes.items[i].address == address && strcmp(vm->notes.items[i].text, note.text) == 0)
       return;
-  if (note.text && vector_push(&vm->notes, note)) return;
+  (void)(note.text && vector_push(&vm->notes, note));
 }
 
 static const uint8_t *global_view(struct vm *vm) {

@@ -56,6 +56,7 @@ struct torn {
   uint64_t array, array_size; /* its array part, as long as before; 0: as the table says        */
   uint64_t thread;            /* whose stack was being moved; 0: none                           */
   uint64_t stack;             /* where the contents of its stack are                            */
+  uint64_t newborn;           /* a thread that holds what its memory was before; 0: none         */
   uint64_t bytes;             /* of old parts: counted by the VM, but not by the walk           */
   uint64_t lost_entries;      /* of the table, that could not be read                           */
 };
