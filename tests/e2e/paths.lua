@@ -1,4 +1,5 @@
 -- Objects held over every kind of step that a path has, each tracked with what holds it.
+-- With a number as argument: one object at the end of a chain so long, one under a long key.
 
 T = setmetatable({}, {__mode = "k"})
 
@@ -8,19 +9,32 @@ local function new(description)
   return object
 end
 
+if arg[1] then
+  local last = {}
+  chain = last
+  for _ = 1, tonumber(arg[1]) do
+    last.next = {}
+    last = last.next
+  end
+  last.leaf = new "at the end"
+  long_key = {[("k"):rep(100000)] = new "long key"}
+  print "READY"
+  io.flush()
+  io.read()
+  os.exit()
+end
+
 -- Keys. What a number or a text is as a path is the test.
 root = {}
 for _, key in ipairs {
   0, 1, -1, 1.5, -1.5, 0.1, 1 / 3, 1e15, 1e300, -1e300, 5e-324, 1.7976931348623157e308, math.huge,
-  -math.huge, math.mininteger, math.maxinteger, 2^53, 2^63, -2^63, 2^70, true, false, "", "name",
+  -math.huge, math.mininteger, math.maxinteger, 2^53, 2^63, 2^70, true, false, "", "name",
   "end", "a b", "1", "-1", "0x10", "true", "x.y", ":metatable", "a\nb", "a\0b", "a\"b", "a'b",
   "a\\", "\\", "a]b", "a)b", "[", "@1", "?", "\27[31m", "\xff\xfe", "\xc2", "\xed\xa0\x80", "ä",
   "\u{202e}", "\u{85}", "\u{7fffffff}", "\127", "tab\tx", "\r", ("k"):rep(300),
 } do
-  root[key] = new("key " .. tostring(key))
+  root[key] = new(type(key) .. " " .. tostring(key))
 end
-long_key = {[("k"):rep(100000)] = new "long key"}
-
 -- Objects as keys, and keys that are held themselves.
 by_object = {}
 a_table, a_thread = {}, coroutine.create(function() end)
@@ -143,6 +157,7 @@ do
 end
 
 -- The registry, and modules.
+main_chunk = debug.getinfo(1, "f").func
 debug.getregistry()["a b"] = new "registry"
 debug.getregistry()[-5] = new "registry at -5"
 package.loaded["a.module"] = {held = new "module"}
@@ -151,15 +166,6 @@ package.held = new "package"
 registry = new "global registry"
 _G["package.loaded"] = new "global package.loaded"
 _G["end"] = new "global end"
-
--- A long chain.
-local last = {}
-chain = last
-for _ = 1, 200000 do
-  last.next = {}
-  last = last.next
-end
-last.leaf = new "at the end"
 
 local in_main = new "local of the main chunk"
 arg.held = new "arg"

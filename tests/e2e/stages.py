@@ -1,6 +1,5 @@
 """The states of a collector: collector.lua, dumped at each of its stages."""
 
-import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -43,7 +42,6 @@ def run_stages(interpreter, folder):
             continue
         said = dict(pair.split("=", 1) for pair in rest[1:])
         core = Path(folder) / f"{rest[0]}.core"
-        wait_until_blocked(process.pid)
         write_core(process.pid, core)
         stages[rest[0]] = Stage(
             rest[0], core, {key: value(text) for key, text in said.items()}
@@ -53,12 +51,3 @@ def run_stages(interpreter, folder):
     process.stdin.close()
     assert process.wait(timeout=60) == 0
     return stages
-
-
-def wait_until_blocked(pid):
-    """Until the process sleeps in its read: then nothing changes any more."""
-    while True:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        if state == "S":
-            return
-        os.sched_yield()

@@ -5,10 +5,20 @@ headers, objects are found by their paths, and fields lie where Lua 5.4.4 has th
 """
 
 import json
+import os
+import random
+import signal
 import struct
+import subprocess
+import time
+from pathlib import Path
 
+import minicore
 import pytest
 from support import document, inspect
+
+LONG = bool(os.environ.get("LUA_INSPECT_LONG"))
+CHURN = Path(__file__).parent / "churn.lua"
 
 # lobject.h, lstate.h, ltable.h of 5.4.4; global_State lies behind lua_State.
 NEXT, TAG, MARK = 0, 8, 9
@@ -261,14 +271,18 @@ def black_between_cycles(image):
 
 
 def missing_barrier(image):
-    """In the mark phase: a black table whose field is white."""
+    """In the mark phase: a black table that refers to a table which now is white."""
     white = image.global_(WHITE, "<B") & WHITES
-    for i in range(1, 21):
-        table = image.object(f"zoo.tree[{i}]")
-        left = image.object(f"zoo.tree[{i}].left")
-        if image.color(table) == image.color(left) == "black":
-            image.change(left + MARK, lambda mark: mark & ~BLACK | white)
-            return table
+    table = image.global_(ALLGC)
+    while table:
+        if image.get(table + TAG, "<B") == TABLE and image.color(table) == "black":
+            for node in image.nodes(table) if image.get(table + FREE) else ():
+                value = image.get(node)
+                is_table = image.get(node + VALUE_TAG, "<B") == TABLE | COLLECTABLE
+                if is_table and image.color(value) == "black":
+                    image.change(value + MARK, lambda mark: mark & ~BLACK | white)
+                    return table
+        table = image.get(table + NEXT)
     raise AssertionError("no black table refers to a black one")
 
 
@@ -522,3 +536,69 @@ def test_many_violations_are_counted(stages, tmp_path):
     assert len(shown) == 25
     text = inspect(tmp_path / "damaged.core", "check").stdout
     assert f"{counts['color-phase'] - 25:,} more" in text
+
+
+# ---- Any moment, any damage
+
+
+def stopped_core(process, path):
+    """A core of a process that is stopped wherever it is."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
+    minicore.write_core(process.pid, path)
+    process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.skipif(not LONG, reason="takes minutes: scripts/test --long")
+@pytest.mark.parametrize("mode", ["incremental", "generational"])
+def test_any_moment(mode, tmp_path, monkeypatch):
+    """A dump may catch an instruction half done. That is rare, and shows as little."""
+    monkeypatch.setattr(minicore, "wait_for_read", lambda pid: None)  # it is stopped
+    process = subprocess.Popen(["lua5.4", str(CHURN), mode], stdin=subprocess.DEVNULL)
+    core, moments, found = tmp_path / "churn.core", 400, []
+    try:
+        for _ in range(moments):
+            time.sleep(random.random() / 50)
+            stopped_core(process, core)
+            answer = document(core, "check")
+            found += [answer["kinds"]] if answer["kinds"] else []
+    finally:
+        process.kill()
+        process.wait()
+    assert len(found) <= moments / 50, found
+    assert all(sum(kind["count"] for kind in kinds) < 20 for kinds in found), found
+
+
+@pytest.mark.parametrize("seed", range(400 if LONG else 20))
+def test_any_damage(stages, tmp_path, seed):
+    """Words of the heap are overwritten at random: an answer, or an error that is one."""
+    dice = random.Random(seed)
+    image = Image(dice.choice(list(stages.values())).core)
+    start, length, _ = next(
+        s for s in image.segments if s[0] <= image.state < s[0] + s[1]
+    )
+    for _ in range(dice.choice([1, 10, 100, 1000])):
+        address = start + dice.randrange(length // 8) * 8
+        other = image.get(start + dice.randrange(length // 8) * 8)
+        value = dice.choice(
+            [0, 1, 2**64 - 1, other, other ^ 1 << dice.randrange(64), address]
+        )
+        image.set(address, value)
+    damaged = tmp_path / "damaged.core"
+    damaged.write_bytes(image.bytes)
+    for command in ("check", "gc"):
+        result = inspect(damaged, command, "--json")
+        assert result.returncode in (0, 1, 2)
+        assert ("error" in json.loads(result.stdout)) is (result.returncode == 2)
+
+
+def test_a_truncated_core_is_no_damage(stages, tmp_path):
+    """What is cut off is missing, not broken."""
+    whole = stages["pause"].core.read_bytes()
+    for share in (0.5, 0.7, 0.9):
+        cut = tmp_path / "cut.core"
+        cut.write_bytes(whole[: int(len(whole) * share)])
+        result = inspect(cut, "check", "--json")
+        answer = json.loads(result.stdout)
+        assert result.returncode in (0, 2)
+        assert result.returncode == 2 or answer["target"]["missing_bytes"] > 0
