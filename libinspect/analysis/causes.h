@@ -10,8 +10,8 @@
  * Suspect: the reference on the representative's chain into the deepest object that dominates every
  * survivor of the cause and is not a survivor itself; if none lies on the chain, the one into the
  * object that dominates most; if nothing but the start holds the representative and it holds all
- * others, the one into the representative. If that object is an upvalue, which is one step with its value, the
- * reference to the value is the suspect, and only_holder_of is about the upvalue. */
+ * others, the one into the representative. If that object is an upvalue, which is one step with its
+ * value, the reference to the value is the suspect, and only_holder_of is about the upvalue. */
 #ifndef ANALYSIS_CAUSES_H
 #define ANALYSIS_CAUSES_H
 

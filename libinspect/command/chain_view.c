@@ -258,9 +258,9 @@ static const char *root_words(struct command_context *context, const struct chai
 static bool is_joined(const struct graph *graph, const struct chain *chain, size_t position,
                       const struct chain_view_options *options) {
   const struct chain_step *here = &chain->items[position], *next = here + 1;
-  bool may_join = position == 0 ||
-                  (position != options->suspect && is_field(graph->kind[here->reference]) &&
-                   graph->type[here->object] == OBJECT_TABLE);
+  bool may_join =
+      position == 0 || (position != options->suspect && is_field(graph->kind[here->reference]) &&
+                        graph->type[here->object] == OBJECT_TABLE);
   return position + 1 < chain->count && may_join && is_field(graph->kind[next->reference]);
 }
 

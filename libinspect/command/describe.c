@@ -93,11 +93,12 @@ const char *describe_object(struct inspect_session *session, object_id object,
     if (type == OBJECT_C_FUNCTION) return name ? name : "C function";
     if (!name) return type == OBJECT_PROTOTYPE ? "prototype" : "function";
     return arena_printf(arena, "%s %s", type == OBJECT_PROTOTYPE ? "prototype" : "function", name);
-  case OBJECT_THREAD: return describe_thread(session, object, arena);
+  case OBJECT_THREAD:
+    return describe_thread(session, object, arena);
   case OBJECT_TABLE: {
     uint8_t weak = graph->flags[object] & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES);
-    const char *what = weak == 0                  ? "table"
-                       : weak == OBJECT_WEAK_KEYS ? "weak-keyed table"
+    const char *what = weak == 0                    ? "table"
+                       : weak == OBJECT_WEAK_KEYS   ? "weak-keyed table"
                        : weak == OBJECT_WEAK_VALUES ? "weak-valued table"
                                                     : "weak table";
     return describe_counted(arena, what, entry_count(session, object), "entry", "entries");
@@ -111,7 +112,8 @@ const char *describe_object(struct inspect_session *session, object_id object,
     graph->labels.string(graph->labels.context, object, &size);
     return describe_counted(arena, "string", size, "byte", "bytes");
   }
-  default: return object_type_name(type);
+  default:
+    return object_type_name(type);
   }
 }
 
@@ -175,8 +177,7 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "accounted_bytes", counted ? cell_bytes(owner->accounted_bytes) : cell_null());
   data_cell(vm, "residual_bytes", counted ? cell_integer(owner->residual) : cell_null());
   bool explained = counted && owner->residual;
-  data_cell(vm, "residual_explanation",
-            explained ? cell_words(owner->residual_text) : cell_null());
+  data_cell(vm, "residual_explanation", explained ? cell_words(owner->residual_text) : cell_null());
   data_cell(vm, "residual_state",
             counted ? cell_words(residual_state_name(owner->residual_state)) : cell_null());
   data_cell(vm, "live_objects", collected ? cell_count(objects) : cell_null());

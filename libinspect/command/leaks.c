@@ -254,8 +254,7 @@ static struct inspect_error *cut_path(struct command_context *context, struct le
   struct inspect_error *error =
       path->count > 1
           ? resolve_path_everywhere(session, context->options, path, &places)
-          : error_create(INSPECT_ERROR_USAGE,
-                         "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
+          : error_create(INSPECT_ERROR_USAGE, "for example --cut '_G.npcs' or --cut '_G.npcs[42]'",
                          "--cut takes a path whose last step is the reference to take away, not %s",
                          path->source);
   for (size_t i = 0; !error && i < places.count; i++)

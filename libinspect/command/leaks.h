@@ -57,6 +57,13 @@ void leaks_free(struct leaks *leaks);
 void leaks_to_data(struct command_context *context, struct leaks *leaks);
 void leaks_to_page(struct command_context *context, struct leaks *leaks);
 
+/* The heading of a cause on the page; `number` counts from 0. (leaks_heading.c) */
+void leaks_heading(struct command_context *context, const struct leaks *leaks, size_t number);
+
+static inline const struct tracked *leaks_entry(const struct leaks *leaks, size_t entry) {
+  return &leaks->trackers.entries.items[entry];
+}
+
 /* Whether --cause leaves this cause in; `number` counts from 1 as listed. */
 bool leaks_selects(const struct command_options *options, const struct leak_cause *cause,
                    size_t number);

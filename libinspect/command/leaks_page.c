@@ -1,15 +1,10 @@
 /* leaks_page.c - the answer of `leaks` as a page: the answer first, one chain per cause. */
-#include <ctype.h>
 #include <math.h>
 
 #include "command/chain_view.h"
 #include "command/leaks.h"
 
-enum { MOST_CAUSES = 10, MOST_TRACKERS = 5, LABEL_COLUMN = 16, PAGE_WIDTH = 100 };
-
-static const struct tracked *entry_of(const struct leaks *leaks, size_t entry) {
-  return &leaks->trackers.entries.items[entry];
-}
+enum { MOST_CAUSES = 10, MOST_TRACKERS = 5, LABEL_COLUMN = 16 };
 
 /* A labelled line below a cause: "cut check   without ...". */
 static struct line *labelled(struct command_context *context, const char *label) {
@@ -96,163 +91,6 @@ static void page_no_tracker(struct command_context *context) {
 
 /* ---- Causes ---------------------------------------------------------------------------------- */
 
-/* How one description of a cause's own members goes: the text, and how many have it. */
-struct described {
-  const char *text;
-  size_t size, count;
-};
-
-static bool is_same_text(const struct described *described, const struct tracked *tracked) {
-  return described->size == tracked->description_size &&
-         memcmp(described->text, tracked->description, described->size) == 0;
-}
-
-enum { MOST_DESCRIPTIONS = 3 };
-
-/* The descriptions of the members that no other survivor holds, most frequent first. Returns how
- * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
- * begin, cut back to the end of a word. */
-static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause *cause,
-                              struct described *list, struct described *common, size_t *held) {
-  size_t kinds = 0;
-  bool too_many = false;
-  *common = (struct described){0};
-  *held = 0;
-  for (size_t i = 0; i < cause->entry_count; i++) {
-    const struct tracked *tracked = entry_of(leaks, cause->entries[i]);
-    *held += tracked->held_by != NO_OBJECT;
-    if (tracked->held_by != NO_OBJECT || !tracked->description) continue;
-    if (!common->text)
-      *common = (struct described){tracked->description, tracked->description_size, 0};
-    size_t same = 0;
-    while (same < common->size && same < tracked->description_size &&
-           common->text[same] == tracked->description[same])
-      same++;
-    common->size = same;
-    size_t kind = 0;
-    while (kind < kinds && !is_same_text(&list[kind], tracked))
-      kind++;
-    if (kind == MOST_DESCRIPTIONS) too_many = true;
-    if (kind == MOST_DESCRIPTIONS) continue;
-    if (kind == kinds)
-      list[kinds++] = (struct described){tracked->description, tracked->description_size, 0};
-    list[kind].count++;
-    for (; kind && list[kind].count > list[kind - 1].count; kind--) {
-      struct described less = list[kind - 1];
-      list[kind - 1] = list[kind];
-      list[kind] = less;
-    }
-  }
-  while (common->size && !isalpha((unsigned char)common->text[common->size - 1]) &&
-         !ispunct((unsigned char)common->text[common->size - 1]))
-    common->size--;
-  return too_many ? 0 : kinds;
-}
-
-/* The heading of a cause: what it says, and the columns that takes. */
-struct heading {
-  struct arena *arena;
-  struct line *line;
-  size_t columns;
-};
-
-static void heading_words(struct heading *heading, const char *words) {
-  line_words(heading->line, STYLE_HEADING, words);
-  heading->columns += text_columns(words, strlen(words));
-}
-
-static void heading_cell(struct heading *heading, struct cell cell) {
-  const char *shown = render_cell(heading->arena, cell);
-  line_cell(heading->line, STYLE_HEADING, cell);
-  heading->columns += shown ? text_columns(shown, strlen(shown)) : 0;
-}
-
-/* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
-static void heading_members(struct heading *heading, const struct leaks *leaks,
-                            const struct leak_cause *cause) {
-  struct described list[MOST_DESCRIPTIONS], common;
-  size_t held, members = cause->cause->count;
-  size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
-  for (size_t i = 0; i < kinds; i++) {
-    if (i) heading_words(heading, ", ");
-    heading_cell(heading, cell_count(list[i].count));
-    heading_words(heading, " × ");
-    heading_cell(heading, cell_text(list[i].text, list[i].size));
-  }
-  if (!kinds) {
-    heading_cell(heading, cell_count(members - held));
-    heading_words(heading, common.size           ? " × "
-                           : members - held == 1 ? " survivor"
-                                                 : " survivors");
-    if (common.size) {
-      heading_cell(heading, cell_text(common.text, common.size));
-      heading_words(heading, "...");
-    }
-  }
-  if (!held) return;
-  heading_words(heading, " and ");
-  heading_cell(heading, cell_count(held));
-  heading_words(heading, " held by these");
-}
-
-static const char *as_shown(struct command_context *context, struct cell cell) {
-  const char *text = render_cell(context->arena, cell);
-  return text ? text : "?";
-}
-
-/* "4 min .. 6 h 12 min, 3.2 a minute" */
-static const char *ages(struct command_context *context, const struct leak_cause *cause) {
-  enum { ENOUGH = 10, EVEN = 100 };
-  const char *youngest = as_shown(context, cell_duration(cause->youngest));
-  const char *oldest = as_shown(context, cell_duration(cause->oldest));
-  const char *result = youngest;
-  double span = cause->oldest - cause->youngest;
-  double rate = (double)(cause->cause->count - 1) / span * 60;
-  if (strcmp(youngest, oldest) != 0)
-    result = arena_printf(context->arena, "%s .. %s", youngest, oldest);
-  if (!result || cause->cause->count < ENOUGH || !(span >= 60)) return result;
-  return rate < EVEN ? arena_printf(context->arena, "%s, %.3g a minute", result, rate)
-                     : arena_printf(context->arena, "%s, %s a minute", result,
-                                    as_shown(context, cell_count((uint64_t)rate)));
-}
-
-/* "retained 38.2 MB (62 %)   age 4 min .. 6 h 12 min   VM 2": what is known of a cause in all. */
-static bool cause_facts(struct command_context *context, const struct leak_cause *mine,
-                        struct text *text) {
-  struct inspect_session *session = context->session;
-  bool fits = true;
-  if (session->is_dominated) {
-    uint64_t bytes = mine->cause->retained_bytes;
-    uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
-    fits = text_printf(text, "   retained %s (%s)", as_shown(context, cell_bytes(bytes)),
-                       as_shown(context, cell_ratio(heap ? (double)bytes / (double)heap : 0)));
-  }
-  if (!isnan(mine->youngest)) {
-    const char *age = ages(context, mine);
-    fits = fits && text_printf(text, "   age %s", age ? age : "?");
-  }
-  if (session->heap.vm_count > 1) fits = fits && text_printf(text, "   VM %zu", mine->vm + 1);
-  return fits && text_finish(text);
-}
-
-/* One line, or two if they do not fit into one. */
-static void page_cause_heading(struct command_context *context, const struct leaks *leaks,
-                               size_t number) {
-  enum { GAP = 3, INDENT = 4 };
-  const struct leak_cause *mine = &leaks->causes.items[number];
-  struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
-  struct text facts = {0};
-  heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
-  heading_members(&heading, leaks, mine);
-  if (cause_facts(context, mine, &facts) && facts.count > GAP) {
-    size_t columns = heading.columns + text_columns(facts.items, facts.count);
-    bool fits = context->options->wide || columns <= PAGE_WIDTH;
-    struct line *line = fits ? heading.line : page_line(context->document, INDENT);
-    line_words(line, STYLE_PLAIN, facts.items + (fits ? 0 : GAP));
-  }
-  vector_free(&facts);
-}
-
 /* Nothing if the suspect reference leads to the leaf itself and is not what alone holds it. */
 static const char *holder_note(struct command_context *context, const struct cause *cause) {
   if (cause->suspect + 1 == cause->chain.count && cause->cut_frees < cause->only_holder_of)
@@ -284,7 +122,7 @@ static void page_trace(struct chain_view *view, const struct tracked *tracked) {
 static void page_leaf(struct command_context *context, const struct leaks *leaks,
                       struct chain_view *view, const struct leak_cause *mine) {
   if (mine->described == SIZE_MAX) return;
-  const struct tracked *tracked = entry_of(leaks, mine->described);
+  const struct tracked *tracked = leaks_entry(leaks, mine->described);
   if (!tracked->description && isnan(tracked->age)) {
     page_trace(view, tracked);
     return;
@@ -322,7 +160,7 @@ static void page_retired(struct command_context *context, const struct leaks *le
                          const struct leak_cause *mine) {
   size_t watched = 0, retired_key = 0;
   for (size_t i = 0; i < mine->entry_count; i++) {
-    const struct tracked *tracked = entry_of(leaks, mine->entries[i]);
+    const struct tracked *tracked = leaks_entry(leaks, mine->entries[i]);
     watched++;
     retired_key += leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
   }
@@ -374,7 +212,7 @@ static void page_entries(struct command_context *context, const struct leaks *le
   table_column(table, "retained");
   table_column(table, "description");
   for (size_t i = 0; i < mine->entry_count; i++) {
-    const struct tracked *tracked = entry_of(leaks, mine->entries[i]);
+    const struct tracked *tracked = leaks_entry(leaks, mine->entries[i]);
     if (!vector_push(&session->listing, tracked->object)) continue;
     table_row(table);
     table_cell(table, cell_plain(session->listing.count));
@@ -395,7 +233,7 @@ static void page_cause(struct command_context *context, const struct leaks *leak
   const struct leak_cause *mine = &leaks->causes.items[number];
   const struct chain *chain = &mine->cause->chain;
   page_blank(context->document);
-  page_cause_heading(context, leaks, number);
+  leaks_heading(context, leaks, number);
   if (chain->count) {
     object_id leaf = chain->items[chain->count - 1].object;
     struct chain_view_options options = {.from = leaks->search.from,
@@ -449,9 +287,8 @@ static void page_causes(struct command_context *context, const struct leaks *lea
 static void page_unplaced(struct command_context *context, const struct leaks *leaks) {
   if (!leaks->unplaced) return;
   const struct command_options *options = context->options;
-  bool is_limited =
-      options->from.count || options->avoid.count || options->through != ALL_KINDS;
-  const struct tracked *first = entry_of(leaks, leaks->first_unplaced);
+  bool is_limited = options->from.count || options->avoid.count || options->through != ALL_KINDS;
+  const struct tracked *first = leaks_entry(leaks, leaks->first_unplaced);
   bool is_one = leaks->unplaced == 1;
   page_blank(context->document);
   struct line *line = page_line(context->document, 0);

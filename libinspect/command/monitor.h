@@ -10,7 +10,7 @@ enum { MOST_PHASES = 24 };
 struct monitor {
   const struct inspect_io *io;
   bool is_quiet;
-  bool is_cancelled; /* stays: whatever runs afterwards stops at once */
+  bool is_cancelled;                          /* stays: whatever runs afterwards stops at once */
   int64_t next_question, next_progress, last; /* nanoseconds */
   struct phase_time {
     const char *name;

@@ -127,10 +127,9 @@ const struct option operand_topic = {{"COMMAND", 0, "COMMAND", "the command to e
                                      .offset = FIELD(topic)};
 
 const struct option *const options_common[] = {
-    &option_vm,      &option_json,        &option_color, &option_wide,
-    &option_threads, &option_no_progress, &option_now,   &option_exe,
-    &option_sysroot, &option_layout,      &option_verbose, &option_help,
-    NULL};
+    &option_vm,          &option_json, &option_color, &option_wide,    &option_threads,
+    &option_no_progress, &option_now,  &option_exe,   &option_sysroot, &option_layout,
+    &option_verbose,     &option_help, NULL};
 
 const struct option *const options_shell[] = {&option_pid, &option_version, NULL};
 

@@ -13,8 +13,7 @@ extern const struct option option_min_age, option_description, option_all_weak, 
     option_help, option_version, option_pid;
 
 /* Arguments that are no options; `name` is what the synopsis calls them. */
-extern const struct option operand_tracker, operand_object, operand_program,
-    operand_topic;
+extern const struct option operand_tracker, operand_object, operand_program, operand_topic;
 
 static inline bool option_takes_argument(const struct option *option) {
   return option->shown.argument != NULL;

@@ -26,17 +26,17 @@ enum path_step_kind {
   PATH_ADDRESS,  /* the object at `address`                                                   */
   PATH_ENTRY,    /* @N: entry `integer` (from 1) of the last listing                          */
   /* Steps. */
-  PATH_FIELD,     /* [key]: the value; form TEXT, INTEGER, NUMBER, BOOLEAN or POINTER         */
-  PATH_KEY,       /* :key(key): the key object itself; same forms                             */
-  PATH_METATABLE, /* :metatable                                                               */
-  PATH_ENV,       /* :env                                                                     */
-  PATH_VALUE,     /* :value: what an upvalue object holds                                     */
-  PATH_UPVALUE,   /* :upvalue(name|n), from 1; form TEXT or INTEGER; of a thread: n-th open one */
-  PATH_LOCAL,     /* :local(name|n), from 1; form TEXT or INTEGER, `level` if one was given   */
-  PATH_USERVALUE, /* :uservalue(n), from 1                                                    */
-  PATH_STACK,     /* :stack(n), from 1: a slot of a thread's stack                            */
-  PATH_CONSTANT,  /* :constant(n), from 1: of a prototype                                     */
-  PATH_PROTOTYPE, /* :prototype, form NONE: of a function; :prototype(n), from 1: of a prototype */
+  PATH_FIELD,      /* [key]: the value; form TEXT, INTEGER, NUMBER, BOOLEAN or POINTER         */
+  PATH_KEY,        /* :key(key): the key object itself; same forms                             */
+  PATH_METATABLE,  /* :metatable                                                               */
+  PATH_ENV,        /* :env                                                                     */
+  PATH_VALUE,      /* :value: what an upvalue object holds                                     */
+  PATH_UPVALUE,    /* :upvalue(name|n), from 1; form TEXT or INTEGER; of a thread: n-th open one */
+  PATH_LOCAL,      /* :local(name|n), from 1; form TEXT or INTEGER, `level` if one was given   */
+  PATH_USERVALUE,  /* :uservalue(n), from 1                                                    */
+  PATH_STACK,      /* :stack(n), from 1: a slot of a thread's stack                            */
+  PATH_CONSTANT,   /* :constant(n), from 1: of a prototype                                     */
+  PATH_PROTOTYPE,  /* :prototype, form NONE: of a function; :prototype(n), from 1: of a prototype */
   PATH_DEBUG_NAME, /* :debugname(n), from 1: of a prototype, its source and names of variables */
 };
 

@@ -141,8 +141,7 @@ static bool key_matches(struct inspect_session *session, const struct graph_labe
   case LABEL_INTEGER: /* some Luas have no integers: 42 is a float there */
     return (label->form == LABEL_INTEGER && label->integer == step->integer) ||
            (label->form == LABEL_NUMBER && label->number >= -0x1p63 && label->number < 0x1p63 &&
-            label->number == (double)step->integer &&
-            (int64_t)label->number == step->integer);
+            label->number == (double)step->integer && (int64_t)label->number == step->integer);
   case LABEL_NUMBER:
     return label->form == LABEL_NUMBER && label->number == step->number;
   case LABEL_BOOLEAN:
@@ -372,8 +371,8 @@ struct inspect_error *resolve_path_everywhere(struct inspect_session *session,
   for (size_t i = 0; i < session->heap.vm_count && !(names_one && result->count); i++) {
     if (!session_selects(session, options, i)) continue;
     struct resolved_place place;
-    struct inspect_error *error = resolve_in_vm(session, &session->heap.vms[i], path,
-                                                &place.object, &place.reference);
+    struct inspect_error *error =
+        resolve_in_vm(session, &session->heap.vms[i], path, &place.object, &place.reference);
     if (!error && !vector_push(result, place)) error = error_no_memory();
     if (!error) continue;
     if (error->code == INSPECT_ERROR_NO_MEMORY || !first) {

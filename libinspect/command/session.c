@@ -54,13 +54,14 @@ static const char *release_in_file(struct inspect_session *session, uint64_t cod
   if (!found) return NULL;
   const char *start = (const char *)found + sizeof IDENT - 1;
   size_t left = size - (size_t)(start - (const char *)bytes), length = 0;
-  while (length < left && length < 16 && (start[length] == '.' ||
-                                          (start[length] >= '0' && start[length] <= '9')))
+  while (length < left && length < 16 &&
+         (start[length] == '.' || (start[length] >= '0' && start[length] <= '9')))
     length++;
   return length ? arena_copy(&session->arena, start, length) : NULL;
 }
 
-/* The file is the one that holds the VM's allocator or, if a host brought its own, functions of _G. */
+/* The file is the one that holds the VM's allocator or, if a host brought its own, functions of _G.
+ */
 static const char *release_of(struct inspect_session *session, struct heap_vm *owner) {
   enum { MOST_ADDRESSES = 32 };
   uint64_t addresses[MOST_ADDRESSES];
@@ -99,7 +100,8 @@ static struct inspect_error *no_vm(const struct inspect_session *session) {
           ? "the core is cut off: raise `ulimit -c`, free disk space, or dump with `gcore PID`"
           : "a Lua 5.4 or 5.5 with changed structures is read with --layout FILE, which "
             "`lua-inspect layout EXE` writes from an unstripped build of it; other Luas (5.1, "
-            "LuaJIT) are not read; was the memory left out of the dump (/proc/PID/coredump_filter)?",
+            "LuaJIT) are not read; was the memory left out of the dump "
+            "(/proc/PID/coredump_filter)?",
       "no Lua 5.4 or 5.5 was found in %s: %zu MB of writable memory searched; tried: %s%s%s%zu "
       "canned layouts; %s",
       source->name, (size_t)(session->heap.map.granule_count * source->pointer_size / 1000000),

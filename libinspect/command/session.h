@@ -47,8 +47,8 @@ double session_now(const struct inspect_session *session, const struct command_o
 
 /* ---- What every document begins with (describe.c) -------------------------------------------- */
 
-/* Data: target, vms, faults. Page: the first line of the answer, and a blank one. `brief`: detection
- * only, nothing was counted. Call when the graph is as complete as it gets. */
+/* Data: target, vms, faults. Page: the first line of the answer, and a blank one. `brief`:
+ * detection only, nothing was counted. Call when the graph is as complete as it gets. */
 void describe_target(struct command_context *context, bool brief);
 
 /* Page: what could not be checked, at the end of the answer. Nothing if all is well. */

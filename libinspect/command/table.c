@@ -131,12 +131,14 @@ static const char layout_help[] =
     "own.\n"
     "\n"
     "EXE is a program or library that Lua 5.4 or 5.5 was built into with -g, or its separate debug "
-    "file; one that belongs to a stripped EXE is found by itself (build-id, .gnu_debuglink). It must "
+    "file; one that belongs to a stripped EXE is found by itself (build-id, .gnu_debuglink). It "
+    "must "
     "be built from the same sources with the same configuration as the Lua in the target. Where "
     "the target's own files have debug info nothing of this is needed: offsets come from there and "
     "override the known ones.\n"
     "\n"
-    "The file is text, one field in a line with its offset and size in bytes, and may be changed by "
+    "The file is text, one field in a line with its offset and size in bytes, and may be changed "
+    "by "
     "hand.\n"
     "\n"
     "Examples:\n"
@@ -178,8 +180,8 @@ const struct command command_table[] = {
     {.shown = {"check", "", "whether the heap is as Lua keeps it: lists, references, marks, hashes",
                check_help},
      .run = command_check},
-    {.shown = {"layout", "EXE", "how Lua's structures lie in a program with debug info, for --layout",
-               layout_help},
+    {.shown = {"layout", "EXE",
+               "how Lua's structures lie in a program with debug info, for --layout", layout_help},
      .run = command_layout,
      .without_session = true,
      .operand = &operand_program,

@@ -57,10 +57,9 @@ static bool is_epoch(double number, double now) {
   return number >= EPOCH_MIN && number <= now + DAY;
 }
 
-/* What a field is must not depend on when the dump is said to have been taken: that may be wrong. */
-static bool looks_like_epoch(double number) {
-  return number >= EPOCH_MIN && number <= EPOCH_MAX;
-}
+/* What a field is must not depend on when the dump is said to have been taken: that may be wrong.
+ */
+static bool looks_like_epoch(double number) { return number >= EPOCH_MIN && number <= EPOCH_MAX; }
 
 struct role {
   uint64_t key;  /* string object, 0 if the record is an array */
@@ -87,7 +86,8 @@ static bool record_roles(struct vm *vm, uint64_t address, struct role *descripti
   struct lua_table record;
   *description = *time = (struct role){.score = -1};
   if (table_load(vm, address, &record) || record.node_count > LARGEST_RECORD) return false;
-  for (int64_t i = 1; i <= 4; i++) { /* in the array part or not: that depends on how it was filled */
+  for (int64_t i = 1; i <= 4;
+       i++) { /* in the array part or not: that depends on how it was filled */
     struct lua_value value;
     if (!table_find_integer(vm, &record, i, &value)) continue;
     struct role role = {.index = i, .name = "", .score = 0};
@@ -355,9 +355,8 @@ static struct inspect_error *take_tracker(struct inspect_session *session,
 }
 
 static struct inspect_error *examine(struct inspect_session *session,
-                                     const struct command_options *options,
-                                     const struct work *work, size_t vm, object_id object,
-                                     struct trackers *trackers) {
+                                     const struct command_options *options, const struct work *work,
+                                     size_t vm, object_id object, struct trackers *trackers) {
   const struct graph *graph = &session->heap.graph;
   struct heap_vm *owner = &session->heap.vms[vm];
   struct lua_table table;
@@ -367,7 +366,8 @@ static struct inspect_error *examine(struct inspect_session *session,
   if (graph->flags[object] & OBJECT_WEAK_KEYS)
     recognise(&owner->vm, &table, &tracker, &is_candidate, &is_tracker);
   if (is_candidate || is_tracker) bitset_add(&trackers->tables, object);
-  if (is_tracker || options->all_weak) return take_tracker(session, options, work, trackers, &tracker);
+  if (is_tracker || options->all_weak)
+    return take_tracker(session, options, work, trackers, &tracker);
   if (!is_candidate)
     trackers->other_weak++;
   else if (!vector_push(&trackers->candidates, tracker))

@@ -3,14 +3,14 @@
  *   1. The scan (layout/detect.c) looks for what the user gave and for what is canned.
  *   2. A VM that was found that way leads to the file with its code: the allocator in its
  *      global_State, else the C functions in _G. If that file has debug info for Lua, and the
- * layout it yields fits the VM, it replaces a canned one: offsets come from debug info and override
- * the canned ones, whatever the books say. So a Lua with inserted fields is read right even where
- *      the canned layout seemed to fit.
+ *      layout it yields fits the VM, it is taken: offsets come from debug info and override the
+ *      canned ones, whatever the books say. So a Lua with inserted fields is read right even
+ *      where a canned layout seems to fit. Only what the user gave is not overridden.
  *   3. If nothing was found, the layouts of all mapped files that define lua_newstate and have
- * debug info are tried in a second scan.
+ *      debug info are tried in a second scan.
  *
- * Debug info is opened for no other file, and DWARF is read only of files that define lua_newstate:
- * 0.7 ms for an ordinary build of Lua, 4 ms for Debian's, which is compressed. */
+ * Debug info is opened for no other file, and DWARF is read only of files that define
+ * lua_newstate: 0.7 ms for an ordinary build of Lua, 4 ms for Debian's, which is compressed. */
 #include "graph/heap.h"
 #include "layout/dwarf.h"
 #include "source/debug_info.h"

@@ -1,7 +1,7 @@
 /* heap.c - from a source to the graph of all its VMs.
  *
- * Two passes over the heap: walk.c discovers objects and leaves references as granule numbers, link.c
- * turns these into ids. Here: which memory, which of two layouts that fit, which roots. */
+ * Two passes over the heap: walk.c discovers objects and leaves references as granule numbers,
+ * link.c turns these into ids. Here: which memory, which of two layouts that fit, which roots. */
 #include "graph/heap.h"
 
 #include "graph/extra_space.h"
@@ -37,9 +37,7 @@ struct inspect_error *heap_open(struct heap *heap, struct source *source) {
 
 /* ---- Choosing between layouts that fit equally ----------------------------------------------- */
 
-static uint64_t magnitude(int64_t value) {
-  return value < 0 ? -(uint64_t)value : (uint64_t)value;
-}
+static uint64_t magnitude(int64_t value) { return value < 0 ? -(uint64_t)value : (uint64_t)value; }
 
 static bool change_layout(struct heap_vm *owner, const struct layout *layout) {
   const struct address_map *map = owner->vm.memory.map;
@@ -181,8 +179,8 @@ static bool add_vm_roots(struct heap *heap, uint32_t index, struct roots *roots)
   const uint8_t *global =
       memory_view(&vm->memory, vm->global_state, layout->size[SIZE_global_State]);
   for (uint32_t i = 0; global && i < 9; i++) {
-    uint64_t metatable = load_pointer(
-        layout, global + layout->place[global_State_mt].offset + i * layout->pointer_size);
+    uint64_t metatable = load_pointer(layout, global + layout->place[global_State_mt].offset +
+                                                  i * layout->pointer_size);
     if (metatable &&
         !add_root(roots, index, ROOT_BASIC_METATABLE, i, heap_object_at(heap, metatable)))
       return false;
@@ -253,8 +251,10 @@ struct heap_vm *heap_vm_of(const struct heap *heap, object_id object) {
   size_t low = 0, high = heap->vm_count;
   while (high - low > 1) {
     size_t middle = low + (high - low) / 2;
-    if (heap->vms[middle].first <= object) low = middle;
-    else high = middle;
+    if (heap->vms[middle].first <= object)
+      low = middle;
+    else
+      high = middle;
   }
   return &heap->vms[low];
 }

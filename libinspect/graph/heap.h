@@ -78,8 +78,8 @@ object_id heap_object_at(const struct heap *heap, uint64_t address);
 /* Rank of the object by address among all objects: the number a user sees. */
 uint32_t heap_rank(const struct heap *heap, object_id object);
 
-/* Addresses of code that belongs to the VM's Lua or to its host: the allocator, then the C functions
- * in _G. Returns how many, `most` at most. */
+/* Addresses of code that belongs to the VM's Lua or to its host: the allocator, then the C
+ * functions in _G. Returns how many, `most` at most. */
 size_t heap_vm_code(struct heap_vm *owner, uint64_t *addresses, size_t most);
 
 /* The VM an object belongs to. */

@@ -14,7 +14,7 @@ struct cached_row {
   struct place {
     uint64_t detail;
     bool in_hash;
-  } *places;
+  } * places;
 };
 
 struct label_cache {
@@ -86,7 +86,8 @@ static void label_key(struct heap_vm *owner, uint64_t address, struct place plac
     label->form = LABEL_POINTER;
     label->integer = (int64_t)key.bits;
     break;
-  default: break;
+  default:
+    break;
   }
 }
 
@@ -101,8 +102,8 @@ static void label_upvalue(struct heap *heap, struct heap_vm *owner, object_id fu
       graph->kind[first] != REFERENCE_PROTOTYPE)
     return;
   size_t size = 0;
-  const char *name = prototype_upvalue_name(
-      &owner->vm, heap_address(heap, graph->target[first]), place.detail - 1, &size);
+  const char *name = prototype_upvalue_name(&owner->vm, heap_address(heap, graph->target[first]),
+                                            place.detail - 1, &size);
   if (name && size) label_text(label, arena, name, size);
 }
 
@@ -161,8 +162,10 @@ static void read_label(void *context, object_id from, reference_id reference, st
   case REFERENCE_STACK:
   case REFERENCE_MAYBE_STACK:
   case REFERENCE_USER_VALUE:
-  case REFERENCE_CONSTANT: break;
-  default: return;
+  case REFERENCE_CONSTANT:
+    break;
+  default:
+    return;
   }
   const struct cached_row *row = row_of(heap, from);
   reference_id position = reference - graph_first(graph, from);
@@ -170,10 +173,16 @@ static void read_label(void *context, object_id from, reference_id reference, st
   struct place place = row->places[position];
   uint64_t address = heap_address(heap, from);
   switch (label->kind) {
-  case REFERENCE_INDEX: label_key(owner, address, place, label); break;
-  case REFERENCE_UPVALUE: label_upvalue(heap, owner, from, place, arena, label); break;
+  case REFERENCE_INDEX:
+    label_key(owner, address, place, label);
+    break;
+  case REFERENCE_UPVALUE:
+    label_upvalue(heap, owner, from, place, arena, label);
+    break;
   case REFERENCE_STACK:
-  case REFERENCE_MAYBE_STACK: label_slot(heap, owner, address, place, arena, label); break;
+  case REFERENCE_MAYBE_STACK:
+    label_slot(heap, owner, address, place, arena, label);
+    break;
   default:
     label->form = LABEL_INTEGER;
     label->integer = (int64_t)place.detail;

@@ -7,9 +7,10 @@
  *     variables, gotos and labels of 24 bytes each that grow from 4 (llex.h, lparser.h)
  *   a table of strings that has grown or shrunk, but does not say so yet (lstring.c: luaS_resize)
  *   an object or block in flight: allocated and not yet linked, or unlinked and not yet freed. Its
- *     address is in a register or on the native stack, its size is that of the object there, or that
- *     of the allocator's block there (as glibc keeps it, in the word before)
- * (Another LUA_EXTRASPACE is the layout's affair: extra_space.c.) Sizes that fit are tried in this order, and the first that does is the explanation. */
+ *     address is in a register or on the native stack, its size is that of the object there, or
+ * that of the allocator's block there (as glibc keeps it, in the word before) (Another
+ * LUA_EXTRASPACE is the layout's affair: extra_space.c.) Sizes that fit are tried in this order,
+ * and the first that does is the explanation. */
 #include "graph/residual.h"
 
 #include "graph/settle.h"
@@ -47,7 +48,8 @@ static bool is_object(const struct explaining *explaining, uint64_t address) {
   return granule != NO_GRANULE && address_map_is_marked(&explaining->heap->map, granule);
 }
 
-/* ---- Objects ----------------------------------------------------------------------------------- */
+/* ---- Objects -----------------------------------------------------------------------------------
+ */
 
 static bool explain_torn(struct explaining *explaining) {
   const struct torn *torn = &explaining->vm->torn;
@@ -112,8 +114,9 @@ static bool is_freed_in_part(struct explaining *explaining, const struct visit *
                              uint64_t address) {
   uint64_t rest = (uint64_t)explaining->rest, own = own_block(explaining, visit, &address);
   uint64_t call = explaining->vm->layout->size[SIZE_CallInfo];
-  bool is_size = rest >= own && (rest <= visit->bytes ||
-                                 (visit->type == OBJECT_THREAD && (rest - visit->bytes) % call == 0));
+  bool is_size =
+      rest >= own &&
+      (rest <= visit->bytes || (visit->type == OBJECT_THREAD && (rest - visit->bytes) % call == 0));
   return is_size && block_fits(explaining->vm, address, own);
 }
 
@@ -184,7 +187,39 @@ static bool explain_parts(struct explaining *explaining) {
   return false;
 }
 
-/* ---- Parts of the VM --------------------------------------------------------------------------- */
+/* An array that has been reallocated to its bytes and what is missing, in its place or in another
+ * that its owner does not know yet: the array part of a table, or the stack of a thread. */
+static bool has_grown(struct explaining *explaining, uint64_t place, uint64_t bytes) {
+  bytes += (uint64_t)explaining->rest;
+  return place && (block_fits(explaining->vm, place, bytes) || has_block(explaining, bytes, place));
+}
+
+static bool explain_grown(struct explaining *explaining) {
+  struct vm *vm = explaining->vm;
+  for (size_t i = 0; explaining->rest > 0 && i < explaining->words.count; i++) {
+    uint64_t address = explaining->words.items[i];
+    struct lua_table table;
+    struct lua_thread thread;
+    if (!is_object(explaining, address)) continue;
+    if (!table_load(vm, address, &table) &&
+        has_grown(explaining, vm->layout->array_form == ARRAY_SPLIT ? 0 : table.array_place,
+                  table_array_bytes(vm->layout, table.array_size))) {
+      explain(explaining, RESIDUAL_EXPLAINED, "the array part of the table 0x%llx was growing",
+              (unsigned long long)address);
+      return true;
+    }
+    if (!thread_load(vm, address, &thread) && thread.initialized &&
+        has_grown(explaining, thread.stack, thread.slot_count * vm->layout->size[SIZE_TValue])) {
+      explain(explaining, RESIDUAL_EXPLAINED, "the stack of the thread 0x%llx was growing",
+              (unsigned long long)address);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* ---- Parts of the VM ---------------------------------------------------------------------------
+ */
 
 /* 32 * 2^i + 24 * 4 * j */
 static bool fits_compiler(int64_t bytes) {
@@ -239,12 +274,12 @@ static bool explain_strings(struct explaining *explaining) {
   return true;
 }
 
-/* Whether a native thread works: it was not stopped inside a system call, or in one that allocates.
- * Known on x86-64 only. */
+/* Whether a native thread may be at work: it was not stopped inside a system call, or in one that
+ * allocates. Known on x86-64 only. */
 static bool works(const struct source *source) {
   enum { X86_64 = 62, ORIG_RAX = 15 };
   static const uint64_t ALLOCATING[] = {9, 11, 12, 25, 28}; /* mmap munmap brk mremap madvise */
-  if (!source || source->machine != X86_64) return true;
+  if (!source || !source->thread_count || source->machine != X86_64) return true;
   for (size_t i = 0; i < source->thread_count; i++) {
     const struct source_thread *thread = &source->threads[i];
     if (thread->register_count <= ORIG_RAX) return true;
@@ -272,8 +307,7 @@ static void explain_rest(struct explaining *explaining, struct discovery *found)
              "bytes that the VM counts were not found; they may hold references");
 }
 
-struct inspect_error *residual_explain(struct heap *heap, size_t index,
-                                       struct discovery *found) {
+struct inspect_error *residual_explain(struct heap *heap, size_t index, struct discovery *found) {
   struct heap_vm *owner = &heap->vms[index];
   owner->residual_state = RESIDUAL_NONE;
   owner->residual_text = NULL;
@@ -285,12 +319,11 @@ struct inspect_error *residual_explain(struct heap *heap, size_t index,
                                   .index = index,
                                   .rest = owner->residual};
   bool fits = torn_words(heap, &explaining.words);
-  bool is_explained =
-      fits && (explain_torn(&explaining) || explain_newest(&explaining) ||
-               explain_strings(&explaining) || explain_compiler(&explaining) ||
-               explain_object(&explaining, false) || explain_block(&explaining) ||
-               explain_object(&explaining, true) || explain_parts(&explaining) ||
-               explain_compiling(&explaining));
+  bool is_explained = fits && (explain_torn(&explaining) || explain_newest(&explaining) ||
+                               explain_strings(&explaining) || explain_compiler(&explaining) ||
+                               explain_object(&explaining, false) || explain_block(&explaining) ||
+                               explain_object(&explaining, true) || explain_grown(&explaining) ||
+                               explain_parts(&explaining) || explain_compiling(&explaining));
   if (fits && !is_explained) explain_rest(&explaining, found);
   vector_free(&explaining.words);
   return fits ? NULL : error_no_memory();

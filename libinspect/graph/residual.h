@@ -4,8 +4,8 @@
 
 #include "graph/walk.h"
 
-/* Fills in residual_state and residual_text of heap->vms[index], after the last walk was settled. Bytes
- * that were in flight and not found make the graph incomplete. */
+/* Fills in residual_state and residual_text of heap->vms[index], after the last walk was settled.
+ * Bytes that were in flight and not found make the graph incomplete. */
 MUST_CHECK struct inspect_error *residual_explain(struct heap *heap, size_t index,
                                                   struct discovery *found);
 

@@ -1,19 +1,18 @@
 /* resize.c - the old parts of a table that was being resized (ltable.c: luaH_resize).
  *
  *   1 a new hash part is made
- *   2 if the array part shrinks: the table gets the new hash part and pretends to have the new array
- *     size, while the vanishing values are put into the hash part; then both are as before again
+ *   2 if the array part shrinks: the table gets the new hash part and pretends to have the new
+ * array size, while the vanishing values are put into the hash part; then both are as before again
  *   3 the array part is reallocated
  *   4 the table gets the new hash part, and the entries of the old one are put in one by one
  *   5 the old hash part is freed
  *
- * In 2 and 4 the old hash part, P, hangs on a local variable; in 2 the array part is longer than the
- * table says. Nothing of P is overwritten before 5. So
- *   P     a word that leads to a block of 2^k nodes, in no object; the books miss its size, or more
- *   T     a word that leads to a table whose hash part holds nothing but what is in P or vanishes from
- *         the array part: the one with the most of it
- * T is P then, but for what has gone into the array part, and what had vanished from there before;
- * with the array part as long as it was. */
+ * In 2 and 4 the old hash part, P, hangs on a local variable; in 2 the array part is longer than
+ * the table says. Nothing of P is overwritten before 5. So P     a word that leads to a block of
+ * 2^k nodes, in no object; the books miss its size, or more T     a word that leads to a table
+ * whose hash part holds nothing but what is in P or vanishes from the array part: the one with the
+ * most of it T is P then, but for what has gone into the array part, and what had vanished from
+ * there before; with the array part as long as it was. */
 #include "graph/resize.h"
 
 #include <stdlib.h>
@@ -63,7 +62,8 @@ struct search {
   bool keeps_hash;     /* it is what it says                             */
 };
 
-/* ---- The old hash part ------------------------------------------------------------------------- */
+/* ---- The old hash part -------------------------------------------------------------------------
+ */
 
 static bool is_marked(struct search *search, uint64_t address) {
   uint32_t granule = address_map_number(search->map, address, &search->hint);
@@ -103,8 +103,8 @@ static bool is_being_freed(struct search *search, uint64_t nodes) {
   return false;
 }
 
-/* Takes the nodes at `place` for P, if they lie in a block of their own, and all but a few are sound.
- * (A few may have been damaged by what made the process crash.) */
+/* Takes the nodes at `place` for P, if they lie in a block of their own, and all but a few are
+ * sound. (A few may have been damaged by what made the process crash.) */
 static bool load_old(struct search *search, uint64_t place, uint64_t count) {
   uint64_t size = count * search->layout->size[SIZE_Node];
   uint64_t before = table_hash_bytes(search->layout, count) - size, used = 0;
@@ -117,8 +117,10 @@ static bool load_old(struct search *search, uint64_t place, uint64_t count) {
   for (uint64_t i = 0; i < count; i++) {
     struct lua_value key, value;
     table_entry(search->vm, &table, i, &key, &value);
-    if (node_is_sound(search, &table, i)) used += !value_is_empty(value);
-    else if (++search->unsound > (search->knows_blocks ? count / 4 : 0)) return false;
+    if (node_is_sound(search, &table, i))
+      used += !value_is_empty(value);
+    else if (++search->unsound > (search->knows_blocks ? count / 4 : 0))
+      return false;
   }
   search->place = place;
   search->old = table;
@@ -151,9 +153,9 @@ static bool index_old(struct search *search) {
 static const struct key *old_find(const struct search *search, struct lua_value value,
                                   bool is_value) {
   struct key wanted = {.bits = value.bits, .tag = value.tag, .is_value = is_value};
-  return search->keys.count ? bsearch(&wanted, search->keys.items, search->keys.count,
-                                      sizeof wanted, by_bits)
-                            : NULL;
+  return search->keys.count
+             ? bsearch(&wanted, search->keys.items, search->keys.count, sizeof wanted, by_bits)
+             : NULL;
 }
 
 static bool old_has(const struct search *search, struct lua_value value, bool is_value) {
@@ -170,7 +172,8 @@ static bool old_has_entry(const struct search *search, struct lua_value key,
   return other.tag == value.tag && other.bits == value.bits;
 }
 
-/* ---- The table --------------------------------------------------------------------------------- */
+/* ---- The table ---------------------------------------------------------------------------------
+ */
 
 /* Whether the key is an index from `first` + 1 to `last`. */
 static bool is_index(struct vm *vm, struct lua_value key, uint64_t first, uint64_t last) {
@@ -178,7 +181,8 @@ static bool is_index(struct vm *vm, struct lua_value key, uint64_t first, uint64
          (uint64_t)value_integer(vm, key) > first && (uint64_t)value_integer(vm, key) <= last;
 }
 
-/* The array size that the table had if `bytes` of the books are vanishing values; 0: it cannot be. */
+/* The array size that the table had if `bytes` of the books are vanishing values; 0: it cannot be.
+ */
 static uint64_t size_before(struct search *search, const struct lua_table *table, uint64_t bytes) {
   const struct layout *layout = search->layout;
   bool is_split = layout->array_form == ARRAY_SPLIT;
@@ -189,9 +193,8 @@ static uint64_t size_before(struct search *search, const struct lua_table *table
   struct lua_table whole = {.array_size = size};
   whole.array = table_array_view(search->vm, table->array_place, size);
   uint64_t below = is_split ? 8 * size : 0;
-  if (!whole.array ||
-      (search->knows_blocks && !block_fits(search->vm, table->array_place - below,
-                                           table_array_bytes(layout, size))))
+  if (!whole.array || (search->knows_blocks && !block_fits(search->vm, table->array_place - below,
+                                                           table_array_bytes(layout, size))))
     return 0;
   for (uint64_t i = table->array_size; i < size; i++)
     if (!is_sound(search, table_array_value(search->vm, &whole, i))) return 0;
@@ -201,9 +204,8 @@ static uint64_t size_before(struct search *search, const struct lua_table *table
 static bool vanishes(struct search *search, const struct lua_table *table, uint64_t size,
                      struct lua_value value) {
   struct lua_table whole = {.array_size = size};
-  whole.array = size > table->array_size
-                    ? table_array_view(search->vm, table->array_place, size)
-                    : NULL;
+  whole.array =
+      size > table->array_size ? table_array_view(search->vm, table->array_place, size) : NULL;
   for (uint64_t i = table->array_size; whole.array && i < size; i++) {
     struct lua_value other = table_array_value(search->vm, &whole, i);
     if (other.bits == value.bits && other.tag == value.tag) return true;
@@ -322,8 +324,7 @@ static bool find_size(struct search *search, uint64_t count, enum rest rest) {
     if (!index_old(search)) return false;
     choose_table(search, slice);
     if (rest == REST_OTHER && search->unsound) continue;
-    if (search->is_found && is_better(search, &best) &&
-        !is_in_part(search, search->place))
+    if (search->is_found && is_better(search, &best) && !is_in_part(search, search->place))
       best = *search;
   }
   best.keys = search->keys; /* of the last P: of the best one again */
@@ -350,12 +351,11 @@ static bool find_slice(struct search *search) {
   return search->is_found;
 }
 
-/* An array part that is longer than its table says, while the hash part is not exchanged: the new one,
- * if any, is the rest. Only where the array's block proves its length. */
+/* An array part that is longer than its table says, while the hash part is not exchanged: the new
+ * one, if any, is the rest. Only where the array's block proves its length. */
 static bool find_pretender(struct search *search) {
   for (unsigned log2 = 0; search->knows_blocks && log2 <= LARGEST_LOG2 + 1; log2++) {
-    uint64_t bytes =
-        log2 ? table_hash_bytes(search->layout, UINT64_C(1) << (log2 - 1)) : 0;
+    uint64_t bytes = log2 ? table_hash_bytes(search->layout, UINT64_C(1) << (log2 - 1)) : 0;
     for (size_t i = 0; bytes < search->missing && i < search->words->count; i++) {
       uint64_t address = search->words->items[i];
       if (!is_marked(search, address) || table_load(search->vm, address, &search->table)) continue;
@@ -370,7 +370,8 @@ static bool find_pretender(struct search *search) {
   return false;
 }
 
-/* ---- Giving back ------------------------------------------------------------------------------- */
+/* ---- Giving back -------------------------------------------------------------------------------
+ */
 
 /* Whether the entry has gone into the array part. */
 static bool is_in_array(const struct search *search, struct lua_value key, struct lua_value value) {
@@ -451,8 +452,7 @@ struct inspect_error *resize_find(struct heap *heap, size_t index,
                           .missing = (uint64_t)owner->residual};
   bool fits = true;
   if (find_both(&search, REST_NONE) || find_both(&search, REST_SLICE) ||
-      (!search.only && find_slice(&search)) ||
-      (!search.only && find_pretender(&search)) ||
+      (!search.only && find_slice(&search)) || (!search.only && find_pretender(&search)) ||
       ((search.knows_blocks || search.only) && find_both(&search, REST_OTHER))) {
     fits = give_back(&search);
     *found = true;

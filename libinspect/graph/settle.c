@@ -1,9 +1,10 @@
 /* settle.c - telling moments from damage.
  *
- * First the objects. If the balance of the walk says that not every object is on a list, the lists are
- * walked for good, and what is on none is dropped: it came from a reference that was read at the wrong
- * moment. (One object may be between two lists; it is known by its size, which is then missing from
- * the books.) If a list is broken itself, everything is kept: it may hang on the lost part.
+ * First the objects. If the balance of the walk says that not every object is on a list, the lists
+ * are walked for good, and what is on none is dropped: it came from a reference that was read at
+ * the wrong moment. (One object may be between two lists; it is known by its size, which is then
+ * missing from the books.) If a list is broken itself, everything is kept: it may hang on the lost
+ * part.
  *
  * Then the problems, which are nothing to worry about if they are those of
  *   the newest object, to which nothing refers yet: it is being made
@@ -33,7 +34,8 @@ static uint64_t address_of(const struct settling *settling, object_id object) {
   return address_map_address(&settling->heap->map, settling->found->granules.items[object]);
 }
 
-/* ---- Lists ------------------------------------------------------------------------------------- */
+/* ---- Lists -------------------------------------------------------------------------------------
+ */
 
 static void walk_list(struct settling *settling, enum layout_field list) {
   const struct layout *layout = settling->vm->layout;
@@ -59,7 +61,8 @@ static bool walk_lists(struct settling *settling) {
   return true;
 }
 
-/* ---- Dropping ---------------------------------------------------------------------------------- */
+/* ---- Dropping ----------------------------------------------------------------------------------
+ */
 
 static uint64_t bytes_of(const struct discovery *found, object_id object) {
   uint32_t bytes = found->bytes.items[object];
@@ -226,7 +229,8 @@ static struct inspect_error *drop_strays(struct settling *settling) {
   return NULL;
 }
 
-/* ---- Moments ----------------------------------------------------------------------------------- */
+/* ---- Moments -----------------------------------------------------------------------------------
+ */
 
 static bool is_unfinished(struct vm *vm, struct lua_value value) {
   const struct layout *layout = vm->layout;
@@ -308,8 +312,7 @@ static const struct problem *half_stored(struct settling *settling) {
 
 static void note_half_stored(struct settling *settling, const struct problem *problem) {
   if (problem->kind == PROBLEM_KIND) {
-    notes_add(settling->vm, problem->address,
-              "dumped while a reference to 0x%llx was being stored",
+    notes_add(settling->vm, problem->address, "dumped while a reference to 0x%llx was being stored",
               (unsigned long long)problem->address);
     return;
   }
@@ -326,11 +329,10 @@ static bool excuse(struct settling *settling, object_id object) {
   size_t kept = 0, count = found->problems.count;
   for (size_t i = 0; i < count; i++) {
     struct problem problem = found->problems.items[i];
-    bool is_excused =
-        problem.object != NO_OBJECT && problem.kind != PROBLEM_LIST &&
-        !is_in_gap(settling->vm->source, problem.address) &&
-        (object == NO_OBJECT ? found->types.items[problem.object] == OBJECT_PROTOTYPE
-                             : problem.object == object);
+    bool is_excused = problem.object != NO_OBJECT && problem.kind != PROBLEM_LIST &&
+                      !is_in_gap(settling->vm->source, problem.address) &&
+                      (object == NO_OBJECT ? found->types.items[problem.object] == OBJECT_PROTOTYPE
+                                           : problem.object == object);
     if (!is_excused) found->problems.items[kept++] = problem;
   }
   found->problems.count = kept;
@@ -377,10 +379,11 @@ static void note_states(struct settling *settling) {
 static void settle_lost(struct settling *settling) {
   const struct torn *torn = &settling->vm->torn;
   if (!torn->lost_entries) return;
-  const char *text = arena_printf(&settling->vm->arena,
-                                  "dumped while the table was being resized; %llu entries could not "
-                                  "be read",
-                                  (unsigned long long)torn->lost_entries);
+  const char *text =
+      arena_printf(&settling->vm->arena,
+                   "dumped while the table was being resized; %llu entries could not "
+                   "be read",
+                   (unsigned long long)torn->lost_entries);
   faults_add(&settling->vm->faults, torn->table,
              text ? text : "dumped while the table was being resized; entries could not be read");
   settling->found->incomplete = true;

@@ -9,17 +9,16 @@
 
 #include "graph/walk.h"
 
-/* Settles the problems of the last walk, of heap->vms[index]: drops what is no object, and turns the
- * problems into notes or into faults, which make the graph incomplete. */
-MUST_CHECK struct inspect_error *settle(struct heap *heap, size_t index,
-                                        struct discovery *found);
+/* Settles the problems of the last walk, of heap->vms[index]: drops what is no object, and turns
+ * the problems into notes or into faults, which make the graph incomplete. */
+MUST_CHECK struct inspect_error *settle(struct heap *heap, size_t index, struct discovery *found);
 
 /* Whether a chunk is being compiled: a stack holds a function whose upvalues are not there yet
  * (lparser.c: luaY_parser). */
 bool compiles(struct heap *heap, size_t index, const struct discovery *found);
 
-/* The object that was made last, if it may not be filled in yet: nothing refers to it. NO_OBJECT: none
- * such. */
+/* The object that was made last, if it may not be filled in yet: nothing refers to it. NO_OBJECT:
+ * none such. */
 object_id newest_object(struct heap *heap, size_t index, const struct discovery *found);
 
 #endif

@@ -1,5 +1,5 @@
-/* torn.c - recovery of what was being moved: stacks and array parts by their doubles, the parts of a
- * table that was being resized by their soundness and size. resize.c does the latter. */
+/* torn.c - recovery of what was being moved: stacks and array parts by their doubles, the parts of
+ * a table that was being resized by their soundness and size. resize.c does the latter. */
 #include "graph/torn.h"
 
 #include "graph/resize.h"
@@ -55,25 +55,26 @@ bool torn_words(struct heap *heap, struct native_words *result) {
   return keep_first(result);
 }
 
-/* ---- Doubles ----------------------------------------------------------------------------------- */
+/* ---- Doubles -----------------------------------------------------------------------------------
+ */
 
-/* Among the words the one that leads to the same bytes as `address`, apart from the first ones: where
- * a block was that has been given back, the allocator writes into its beginning. 0: none. */
+/* Among the words the one that leads to the same bytes as `address`, apart from the first ones:
+ * where a block was that has been given back, the allocator writes into its beginning. 0: none. */
 static uint64_t find_double(struct vm *vm, const struct native_words *words, uint64_t address,
                             uint64_t size) {
   enum { WRITTEN = 32 };
   const uint8_t *old = size > WRITTEN ? memory_view(&vm->memory, address, size) : NULL;
   for (size_t i = 0; old && i < words->count; i++) {
-    const uint8_t *bytes = words->items[i] == address
-                               ? NULL
-                               : memory_view(&vm->memory, words->items[i], size);
+    const uint8_t *bytes =
+        words->items[i] == address ? NULL : memory_view(&vm->memory, words->items[i], size);
     if (bytes && memcmp(bytes + WRITTEN, old + WRITTEN, size - WRITTEN) == 0)
       return words->items[i];
   }
   return 0;
 }
 
-/* ---- Stacks ------------------------------------------------------------------------------------ */
+/* ---- Stacks ------------------------------------------------------------------------------------
+ */
 
 static bool is_function(struct lua_value value) {
   return value.tag == TAG_LIGHT_FUNCTION || value.tag == (TAG_LUA_FUNCTION | TAG_COLLECTABLE) ||
@@ -132,7 +133,8 @@ static bool find_stack(struct vm *vm, const struct heap *heap, const struct disc
   return true;
 }
 
-/* ---- Array parts ------------------------------------------------------------------------------- */
+/* ---- Array parts -------------------------------------------------------------------------------
+ */
 
 /* The table with a problem in its array part, if the part has a double: it was being moved. */
 static bool find_array(struct vm *vm, const struct heap *heap, const struct discovery *found,
@@ -170,10 +172,11 @@ static bool find_array(struct vm *vm, const struct heap *heap, const struct disc
   return false;
 }
 
-/* ---- Threads that are being made --------------------------------------------------------------- */
+/* ---- Threads that are being made ---------------------------------------------------------------
+ */
 
-/* A thread whose memory held another one looks complete before it is filled in; but its stack, which
- * was freed, is not among the bytes that the VM counts. */
+/* A thread whose memory held another one looks complete before it is filled in; but its stack,
+ * which was freed, is not among the bytes that the VM counts. */
 static bool find_newborn(struct heap *heap, size_t index, const struct discovery *found) {
   struct heap_vm *owner = &heap->vms[index];
   struct vm *vm = &owner->vm;
@@ -191,8 +194,8 @@ static bool find_newborn(struct heap *heap, size_t index, const struct discovery
   return true;
 }
 
-struct inspect_error *torn_find(struct heap *heap, size_t index,
-                                const struct discovery *discovery, bool *found) {
+struct inspect_error *torn_find(struct heap *heap, size_t index, const struct discovery *discovery,
+                                bool *found) {
   struct heap_vm *owner = &heap->vms[index];
   struct native_words words = {0};
   *found = false;

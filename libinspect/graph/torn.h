@@ -3,16 +3,16 @@
  * While a table is resized, its old parts hang on local variables of a C function only (ltable.c:
  * luaH_resize); while a stack is moved, so does its new place (ldo.c: luaD_reallocstack). Such
  * variables are in registers or on the native stack: see lua/native.h. Nothing is taken from there
- * that does not prove itself: an array in no object, sound from end to end, whose size the books miss
- * or whose contents are those of its double. */
+ * that does not prove itself: an array in no object, sound from end to end, whose size the books
+ * miss or whose contents are those of its double. */
 #ifndef GRAPH_TORN_H
 #define GRAPH_TORN_H
 
 #include "graph/walk.h"
 #include "lua/native.h"
 
-/* Looks for what the last walk, of heap->vms[index], shows to be missing, and sets vm.torn. `*found`:
- * there was something, so the walk must be done again. */
+/* Looks for what the last walk, of heap->vms[index], shows to be missing, and sets vm.torn.
+ * `*found`: there was something, so the walk must be done again. */
 MUST_CHECK struct inspect_error *torn_find(struct heap *heap, size_t index,
                                            const struct discovery *discovery, bool *found);
 

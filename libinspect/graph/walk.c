@@ -102,8 +102,8 @@ static struct inspect_error *discover_roots(struct walk *walk) {
       memory_view(&vm->memory, vm->global_state, layout->size[SIZE_global_State]);
   enum { BASIC_TYPES = 9 };
   for (unsigned i = 0; global && i < BASIC_TYPES; i++) {
-    uint64_t metatable = load_pointer(
-        layout, global + layout->place[global_State_mt].offset + i * layout->pointer_size);
+    uint64_t metatable = load_pointer(layout, global + layout->place[global_State_mt].offset +
+                                                  i * layout->pointer_size);
     if (metatable) TRY(discover(walk, metatable, TAG_TABLE, 0, &granule));
   }
   TRY(discover_later(walk, vm_list(vm, global_State_allgc)));
@@ -136,8 +136,7 @@ static struct inspect_error *discover_rest(struct walk *walk) {
 
 /* Takes the reference's target, unless it leads to where no object can be. */
 static struct inspect_error *take_target(struct walk *walk, size_t index,
-                                         const struct raw_reference *reference,
-                                         uint32_t *granule) {
+                                         const struct raw_reference *reference, uint32_t *granule) {
   if (!reference->trusted) {
     *granule = address_map_number(&walk->heap->map, reference->address, &walk->hint);
     return NULL;
@@ -188,17 +187,16 @@ static struct inspect_error *take_size(struct walk *walk, size_t index) {
   return NULL;
 }
 
-/* Visits an object that is not of the kind that the reference to it says: as what it is, if it is one
- * at all, else it is kept as a damaged one of that kind. */
+/* Visits an object that is not of the kind that the reference to it says: as what it is, if it is
+ * one at all, else it is kept as a damaged one of that kind. */
 static bool visit_other(struct walk *walk, size_t index, uint64_t address, uint8_t tag,
                         bool *no_memory) {
   struct discovery *found = walk->found;
-  struct problem problem = {
-      .kind = tag == TAG_ANY ? PROBLEM_LIST : PROBLEM_KIND,
-      .object = (object_id)index,
-      .address = address,
-      .text = tag == TAG_ANY ? "list of objects is broken here"
-                             : "no object of the kind that a reference says"};
+  struct problem problem = {.kind = tag == TAG_ANY ? PROBLEM_LIST : PROBLEM_KIND,
+                            .object = (object_id)index,
+                            .address = address,
+                            .text = tag == TAG_ANY ? "list of objects is broken here"
+                                                   : "no object of the kind that a reference says"};
   add_problem(walk, &problem);
   if (tag != TAG_ANY && lua54_visit(walk->vm, address, TAG_ANY, &walk->visit, no_memory))
     return true;

@@ -16,12 +16,12 @@ enum problem_kind {
 
 struct problem {
   enum problem_kind kind;
-  object_id object; /* that has the problem; PROBLEM_KIND: that is not what it should be */
-  uint64_t address; /* what it is about                                               */
-  uint64_t detail;  /* PROBLEM_NOWHERE: as in struct raw_reference                    */
+  object_id object;  /* that has the problem; PROBLEM_KIND: that is not what it should be */
+  uint64_t address;  /* what it is about                                               */
+  uint64_t detail;   /* PROBLEM_NOWHERE: as in struct raw_reference                    */
   uint8_t reference; /* PROBLEM_NOWHERE: enum reference_kind                       */
   bool in_hash;      /* PROBLEM_NOWHERE: the same                                  */
-  const char *text; /* static                                                         */
+  const char *text;  /* static                                                         */
 };
 
 /* What discovery fills, all VMs one after the other. References are granules until heap_build
@@ -31,7 +31,7 @@ struct discovery {
   struct VECTOR(uint8_t) types;     /* before the visit: the expected tag                       */
   struct VECTOR(uint8_t) flags;
   struct VECTOR(uint32_t) bytes;
-  struct VECTOR(uint64_t) firsts;   /* first reference of each object                           */
+  struct VECTOR(uint64_t) firsts; /* first reference of each object                           */
   struct VECTOR(uint32_t) targets;
   struct VECTOR(uint8_t) kinds;
   struct VECTOR(struct graph_big) bigs;

@@ -8,7 +8,7 @@
  *   strings                    the header ends where `contents` begins
  *   userdata                   the header ends where the payload or the user values begin
  *   functions                  the size is that of the header, without upvalues
- *   aggregates                 (255) by the size of what they hold, AGGREGATES below
+ *   aggregates                 (size 255) what they hold ends within it
  *
  * and what readers take for granted is checked: pointers are as wide as pointers, a TValue begins
  * with its eight bytes of value, arrays of names begin with the name. */

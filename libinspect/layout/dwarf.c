@@ -14,13 +14,17 @@
 
 enum { MOST_PATHS = 2, AGGREGATE = 255 };
 
-/* Structures to look for. The first ones have a size in struct layout, in its order. */
+/* Structures to look for: first, in its order, those with a size in struct layout. */
 static const char *const STRUCTURES[] = {
 #define STRUCT(name) #name,
     LAYOUT_STRUCTS(STRUCT)
 #undef STRUCT
-        "GCObject",
-    "stringtable", "Udata", "LX"};
+    /* and those that only have fields */
+    "GCObject",
+    "stringtable",
+    "Udata",
+    "LX",
+};
 
 enum { STRUCTURE_COUNT = sizeof STRUCTURES / sizeof *STRUCTURES };
 

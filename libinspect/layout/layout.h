@@ -136,16 +136,16 @@ struct layout {
   enum string_form string_form;
   enum stop_form stop_form;
   enum integer_hash integer_hash;
-  bool long_hash_skips;      /* 5.4.0, 5.4.1: the hash of a long string leaves bytes out */
-  bool main_thread_embedded; /* 5.5: the main lua_State lies inside global_State         */
-  bool debt_is_subtracted;   /* bytes in use: totalbytes - GCdebt (5.5) or + GCdebt      */
-  bool stack_in_slots;       /* 5.4.0, 5.4.1 have stacksize (counts EXTRA_STACK)         */
-  uint8_t main_thread_index; /* of the main thread in the registry                       */
-  uint8_t globals_index;     /* of _G in the registry                                    */
-  uint16_t c_call_bit;       /* callstatus: set when the call runs a C function          */
-  uint8_t userdata_header;   /* bytes before user values; without any, before the payload: */
-  uint8_t userdata_bare;     /* ... this                                                 */
-  uint16_t block_extra;      /* bytes of the state block before lua_State (LUA_EXTRASPACE) */
+  bool long_hash_skips;        /* 5.4.0, 5.4.1: the hash of a long string leaves bytes out */
+  bool main_thread_embedded;   /* 5.5: the main lua_State lies inside global_State         */
+  bool debt_is_subtracted;     /* bytes in use: totalbytes - GCdebt (5.5) or + GCdebt      */
+  bool stack_in_slots;         /* 5.4.0, 5.4.1 have stacksize (counts EXTRA_STACK)         */
+  uint8_t main_thread_index;   /* of the main thread in the registry                       */
+  uint8_t globals_index;       /* of _G in the registry                                    */
+  uint16_t c_call_bit;         /* callstatus: set when the call runs a C function          */
+  uint8_t userdata_header;     /* bytes before user values; without any, before the payload: */
+  uint8_t userdata_bare;       /* ... this                                                 */
+  uint16_t block_extra;        /* bytes of the state block before lua_State (LUA_EXTRASPACE) */
   uint16_t main_thread_offset; /* of the embedded lua_State in global_State; 0: at its end */
   struct layout_place place[LAYOUT_FIELD_COUNT];
   uint16_t size[LAYOUT_STRUCT_COUNT];
@@ -160,8 +160,8 @@ const char *layout_field_name(enum layout_field field);
 /* "lua_State" */
 const char *layout_struct_name(enum layout_struct structure);
 
-/* "canned", "probed" or "dwarf": the words of the JSON contract, which calls what a user gives probed,
- * too. */
+/* "canned", "probed" or "dwarf": the words of the JSON contract, which calls what a user gives
+ * probed, too. */
 const char *layout_provenance_name(enum layout_provenance provenance);
 
 /* Whether two layouts say the same of every field, size and trait. */

@@ -1,7 +1,8 @@
 /* block.h - what an allocator like glibc's says about a block.
  *
  * malloc keeps the size of a block, with three flags, in the word before it. No other allocator is
- * known to put a number there that fits by chance, so a fit is evidence; that there is none is not. */
+ * known to put a number there that fits by chance, so a fit is evidence; that there is none is not.
+ */
 #ifndef LUA_BLOCK_H
 #define LUA_BLOCK_H
 

@@ -11,8 +11,8 @@ enum { LARGEST_HASH_LOG2 = 30, BIT_RAS = 0x80, BIT_DUMMY = 0x40 };
 /* A pointer is shorter than the union it lies in where pointers have 4 bytes. */
 static uint64_t value_bits(const struct layout *layout, const uint8_t *bytes, uint8_t tag) {
   if (layout->pointer_size == 8) return load_pointer(layout, bytes);
-  bool is_pointer = tag & TAG_COLLECTABLE || (tag & 0x0F) == TAG_LIGHT_USERDATA ||
-                    tag == TAG_LIGHT_FUNCTION;
+  bool is_pointer =
+      tag & TAG_COLLECTABLE || (tag & 0x0F) == TAG_LIGHT_USERDATA || tag == TAG_LIGHT_FUNCTION;
   return is_pointer ? load_pointer(layout, bytes) : load_unsigned(layout, bytes, 8);
 }
 
@@ -34,23 +34,34 @@ bool value_is_sound(struct lua_value value) {
   case TAG_LIGHT_USERDATA:
   case TAG_LIGHT_FUNCTION:
   case TAG_INTEGER:
-  case TAG_FLOAT: return true;
-  default: return false;
+  case TAG_FLOAT:
+    return true;
+  default:
+    return false;
   }
 }
 
 enum object_type lua54_type(uint8_t tag) {
   switch (tag & ~TAG_COLLECTABLE) {
   case TAG_SHORT_STRING:
-  case TAG_LONG_STRING: return OBJECT_STRING;
-  case TAG_TABLE: return OBJECT_TABLE;
-  case TAG_LUA_FUNCTION: return OBJECT_LUA_FUNCTION;
-  case TAG_C_FUNCTION: return OBJECT_C_FUNCTION;
-  case TAG_USERDATA: return OBJECT_USERDATA;
-  case TAG_THREAD: return OBJECT_THREAD;
-  case TAG_UPVALUE: return OBJECT_UPVALUE;
-  case TAG_PROTOTYPE: return OBJECT_PROTOTYPE;
-  default: return OBJECT_TYPE_COUNT;
+  case TAG_LONG_STRING:
+    return OBJECT_STRING;
+  case TAG_TABLE:
+    return OBJECT_TABLE;
+  case TAG_LUA_FUNCTION:
+    return OBJECT_LUA_FUNCTION;
+  case TAG_C_FUNCTION:
+    return OBJECT_C_FUNCTION;
+  case TAG_USERDATA:
+    return OBJECT_USERDATA;
+  case TAG_THREAD:
+    return OBJECT_THREAD;
+  case TAG_UPVALUE:
+    return OBJECT_UPVALUE;
+  case TAG_PROTOTYPE:
+    return OBJECT_PROTOTYPE;
+  default:
+    return OBJECT_TYPE_COUNT;
   }
 }
 
@@ -69,7 +80,7 @@ int64_t value_integer(const struct vm *vm, struct lua_value value) {
 /* ---- Strings --------------------------------------------------------------------------------- */
 
 void string_measure(const struct layout *layout, const uint8_t *header, uint64_t address,
-                           uint64_t *length, uint64_t *contents, uint64_t *counted) {
+                    uint64_t *length, uint64_t *contents, uint64_t *counted) {
   bool is_short = load_field(layout, header, GCObject_tt) == TAG_SHORT_STRING;
   uint64_t inline_bytes = layout->place[TString_contents].offset;
   if (layout->string_form == STRING_INLINE || is_short) {

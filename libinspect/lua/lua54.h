@@ -44,7 +44,7 @@ static inline bool value_is_object(struct lua_value value) { return value.tag & 
 static inline bool value_is_string(struct lua_value value) { return (value.tag & 0x0F) == 4; }
 /* Whether the tag is one that a value in a table, stack or upvalue can have. */
 bool value_is_sound(struct lua_value value);
-double value_number(const struct vm *vm, struct lua_value value); /* of TAG_FLOAT */
+double value_number(const struct vm *vm, struct lua_value value);   /* of TAG_FLOAT */
 int64_t value_integer(const struct vm *vm, struct lua_value value); /* of TAG_INTEGER */
 
 /* The value in a TValue at `bytes`. */
@@ -112,22 +112,22 @@ struct raw_reference {
   uint8_t kind;    /* enum reference_kind                                                  */
   uint8_t tag;     /* what the object should be: enum lua54_tag without TAG_COLLECTABLE    */
   bool in_hash;
-  bool trusted;    /* leads to an object; otherwise only if that is known from elsewhere   */
+  bool trusted; /* leads to an object; otherwise only if that is known from elsewhere   */
 };
 
 struct raw_references VECTOR(struct raw_reference);
 
 struct visit {
-  uint8_t type;         /* enum object_type                                    */
-  uint8_t flags;        /* enum object_flag, but FINALIZER, PENDING, FIXED     */
-  bool finalizer_bit;   /* marked for finalization: on finobj or tobefnz       */
-  uint64_t bytes;       /* as the VM counts them                               */
-  uint64_t next;        /* the next object of the VM's list                    */
+  uint8_t type;       /* enum object_type                                    */
+  uint8_t flags;      /* enum object_flag, but FINALIZER, PENDING, FIXED     */
+  bool finalizer_bit; /* marked for finalization: on finobj or tobefnz       */
+  uint64_t bytes;     /* as the VM counts them                               */
+  uint64_t next;      /* the next object of the VM's list                    */
   struct raw_references references;
-  const char *fault;    /* what could not be read, or NULL                     */
+  const char *fault; /* what could not be read, or NULL                     */
   uint64_t fault_address;
-  uint64_t absurd;      /* places that hold no value Lua could have put there  */
-  bool is_moving;       /* a thread whose stack, or an upvalue whose place was being moved */
+  uint64_t absurd; /* places that hold no value Lua could have put there  */
+  bool is_moving;  /* a thread whose stack, or an upvalue whose place was being moved */
 };
 
 /* Visits one object: header, size, references. `tag` is what the reference said it is. On a fault

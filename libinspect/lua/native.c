@@ -1,8 +1,8 @@
 /* native.c - words of registers and native stacks.
  *
- * The part of a stack that is read is bounded: the frames between an interrupted function of Lua and
- * the place where the thread was stopped are few, even with a signal handler among them, whose frame
- * holds the registers of the code it interrupted. */
+ * The part of a stack that is read is bounded: the frames between an interrupted function of Lua
+ * and the place where the thread was stopped are few, even with a signal handler among them, whose
+ * frame holds the registers of the code it interrupted. */
 #include "lua/native.h"
 
 enum { MOST_THREADS = 64, DEPTH = 1 << 16, RED_ZONE = 128 };

@@ -1,13 +1,14 @@
 /* prototype.c - what a prototype says about its source: names and lines.
  *
- * A line is stored as a signed difference to the line of the instruction before; where the difference
- * does not fit, and every hundred-odd instructions, a pair (pc, line) is stored besides (ldebug.c:
- * luaG_getfuncline). Every array is viewed as a whole before it is read. */
+ * A line is stored as a signed difference to the line of the instruction before; where the
+ * difference does not fit, and every hundred-odd instructions, a pair (pc, line) is stored besides
+ * (ldebug.c: luaG_getfuncline). Every array is viewed as a whole before it is read. */
 #include "lua/prototype.h"
 
 #include "base/text.h"
 
-/* ---- Lines ------------------------------------------------------------------------------------- */
+/* ---- Lines -------------------------------------------------------------------------------------
+ */
 
 uint64_t prototype_pc(const struct layout *layout, const uint8_t *prototype, uint64_t saved_pc) {
   enum { INSTRUCTION = 4 };
@@ -18,8 +19,8 @@ uint64_t prototype_pc(const struct layout *layout, const uint8_t *prototype, uin
   return pc ? pc - 1 : 0;
 }
 
-/* The last stored pair at or before `pc`, from which the differences are added up; false if there is
- * none. */
+/* The last stored pair at or before `pc`, from which the differences are added up; false if there
+ * is none. */
 static bool stored_line(struct vm *vm, const uint8_t *prototype, uint64_t pc, uint64_t *at,
                         int64_t *line) {
   const struct layout *layout = vm->layout;
@@ -52,7 +53,8 @@ uint32_t prototype_line(struct vm *vm, const uint8_t *prototype, uint64_t pc) {
   return line > 0 && line <= INT32_MAX ? (uint32_t)line : 0;
 }
 
-/* ---- Names ------------------------------------------------------------------------------------- */
+/* ---- Names -------------------------------------------------------------------------------------
+ */
 
 /* lfunc.c: luaF_getlocalname */
 const char *prototype_local_name(struct vm *vm, const uint8_t *prototype, uint64_t number,
@@ -79,8 +81,8 @@ const char *prototype_upvalue_name(struct vm *vm, uint64_t prototype, uint64_t i
       index >= load_field(layout, bytes, Proto_sizeupvalues))
     return NULL;
   uint64_t stride = layout->size[SIZE_Upvaldesc];
-  const uint8_t *description = memory_view(
-      &vm->memory, load_field(layout, bytes, Proto_upvalues) + index * stride, stride);
+  const uint8_t *description =
+      memory_view(&vm->memory, load_field(layout, bytes, Proto_upvalues) + index * stride, stride);
   if (!description) return NULL;
   return string_bytes(vm, load_field(layout, description, Upvaldesc_name), size);
 }
@@ -109,8 +111,7 @@ static bool add_source(const char *source, size_t size, struct text *text) {
 const char *prototype_place(struct vm *vm, const uint8_t *prototype, uint64_t line,
                             struct arena *arena) {
   size_t size;
-  const char *source =
-      string_bytes(vm, load_field(vm->layout, prototype, Proto_source), &size);
+  const char *source = string_bytes(vm, load_field(vm->layout, prototype, Proto_source), &size);
   if (!source || !size) return NULL;
   struct text text = {0};
   const char *name = NULL;

@@ -7,8 +7,8 @@
 #include "base/arena.h"
 #include "lua/lua54.h"
 
-/* The instruction (from 0) that a saved program counter speaks of: it leads behind the one that runs.
- * Always one of the prototype, or 0. */
+/* The instruction (from 0) that a saved program counter speaks of: it leads behind the one that
+ * runs. Always one of the prototype, or 0. */
 uint64_t prototype_pc(const struct layout *layout, const uint8_t *prototype, uint64_t saved_pc);
 
 /* The line of an instruction, 0 if it is not known: stripped, or not in the dump. */

@@ -1,7 +1,8 @@
 /* stack.c - threads: their stacks, calls and the names of stack slots.
  *
- * Invariant: a loaded thread satisfies top <= maybe_top <= slot_count, and `slots` covers slot_count
- * values; every walk over call infos is bounded by MOST_CALLS and by Brent's cycle detection.
+ * Invariant: a loaded thread satisfies top <= maybe_top <= slot_count, and `slots` covers
+ * slot_count values; every walk over call infos is bounded by MOST_CALLS and by Brent's cycle
+ * detection.
  *
  * While a stack is being moved (ldo.c: luaD_reallocstack) the pointers into it are of two forms at
  * once: up to 5.4.4 some lead into the old array and some into the new, from 5.4.5 on some are
@@ -38,7 +39,8 @@ static bool slot_of(const struct vm *vm, const struct lua_thread *thread, uint64
   return thread->other && slot_from(thread->other, pointer, size, count, slot);
 }
 
-/* ---- Loading ----------------------------------------------------------------------------------- */
+/* ---- Loading -----------------------------------------------------------------------------------
+ */
 
 /* Finds out whether the stack was being moved, and where its other place is. */
 static void load_places(struct vm *vm, const uint8_t *header, struct lua_thread *thread) {
@@ -46,15 +48,14 @@ static void load_places(struct vm *vm, const uint8_t *header, struct lua_thread 
   const uint8_t *base = header + layout->place[lua_State_base_ci].offset;
   uint64_t bottom = load_field(layout, base, CallInfo_func);
   uint64_t top = load_field(layout, header, lua_State_top);
-  if (bottom != thread->stack && bottom && !stack_is_offset(layout, bottom))
-    thread->other = bottom;
+  if (bottom != thread->stack && bottom && !stack_is_offset(layout, bottom)) thread->other = bottom;
   thread->contents = thread->stack;
   if (vm->torn.thread == thread->address) {
     thread->contents = vm->torn.stack;
     if (vm->torn.stack != thread->stack) thread->other = vm->torn.stack;
   }
-  thread->is_moving = bottom != thread->stack || stack_is_offset(layout, top) ||
-                      vm->torn.thread == thread->address;
+  thread->is_moving =
+      bottom != thread->stack || stack_is_offset(layout, top) || vm->torn.thread == thread->address;
 }
 
 /* One more than the highest slot that the thread's pointers speak of. */
@@ -75,8 +76,8 @@ static uint64_t highest_use(struct vm *vm, const uint8_t *header, struct lua_thr
   return highest + 1;
 }
 
-/* The array of slots. Its limits may be those of two arrays, or its memory may be gone: then as much
- * as is in use. */
+/* The array of slots. Its limits may be those of two arrays, or its memory may be gone: then as
+ * much as is in use. */
 static const char *load_slots(struct vm *vm, const uint8_t *header, struct lua_thread *thread) {
   const struct layout *layout = vm->layout;
   uint64_t size = layout->size[SIZE_TValue];
@@ -94,8 +95,8 @@ static const char *load_slots(struct vm *vm, const uint8_t *header, struct lua_t
   return thread->slots ? NULL : "stack of a thread is not in the dump";
 }
 
-/* The slots above `top` up to the end of a running Lua function's frame: `top` is not kept up to date
- * while such a function runs (lvm.c), so they may be in use. */
+/* The slots above `top` up to the end of a running Lua function's frame: `top` is not kept up to
+ * date while such a function runs (lvm.c), so they may be in use. */
 static uint64_t load_maybe_top(struct vm *vm, const struct lua_thread *thread) {
   const uint8_t *call = call_view(vm, thread->call);
   uint64_t top;
@@ -183,18 +184,17 @@ static const uint8_t *slot_prototype(struct vm *vm, const struct lua_thread *thr
   const struct layout *layout = vm->layout;
   struct lua_value function = thread_slot(vm, thread, slot);
   if (function.tag != (TAG_LUA_FUNCTION | TAG_COLLECTABLE)) return NULL;
-  const uint8_t *closure =
-      memory_view(&vm->memory, function.bits, layout->size[SIZE_LClosure]);
+  const uint8_t *closure = memory_view(&vm->memory, function.bits, layout->size[SIZE_LClosure]);
   if (!closure) return NULL;
   return memory_view(&vm->memory, load_field(layout, closure, LClosure_p),
                      layout->size[SIZE_Proto]);
 }
 
 /* A running Lua function keeps its program counter in a register and saves it only where something
- * can fail (lvm.c: Protect), so what is saved may lag behind. The register, or its copy on the native
- * stack, leads into the function's code, behind the instruction that runs. Compilers keep a second
- * copy, of the instruction before or after; where the copies speak of different lines, none is
- * believed wholly. */
+ * can fail (lvm.c: Protect), so what is saved may lag behind. The register, or its copy on the
+ * native stack, leads into the function's code, behind the instruction that runs. Compilers keep a
+ * second copy, of the instruction before or after; where the copies speak of different lines, none
+ * is believed wholly. */
 enum { INSTRUCTION = 4 };
 
 static uint32_t line_before(struct vm *vm, const uint8_t *prototype, uint64_t pc) {
@@ -238,7 +238,8 @@ static void set_running_pc(struct vm *vm, const struct lua_thread *thread, struc
   vector_free(&words);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------- */
+/* ---- Calls -------------------------------------------------------------------------------------
+ */
 
 /* A call info as a call whose function lies below slot `above`. */
 static bool load_call(struct vm *vm, const struct lua_thread *thread, uint64_t address,
@@ -277,7 +278,8 @@ bool thread_calls(struct vm *vm, const struct lua_thread *thread, struct lua_cal
   return true;
 }
 
-/* ---- Names and places -------------------------------------------------------------------------- */
+/* ---- Names and places --------------------------------------------------------------------------
+ */
 
 static const char *call_slot_name(struct vm *vm, const struct lua_thread *thread,
                                   const struct lua_call *call, uint64_t slot, size_t *size) {

@@ -11,28 +11,28 @@
 
 struct lua_thread {
   uint64_t address;
-  bool initialized;      /* false: caught inside lua_newthread; nothing below is set           */
-  uint8_t status;        /* 0 running, normal, finished or not started; 1 suspended; else dead
-                            by an error                                                        */
-  const uint8_t *slots;  /* NULL if slot_count is 0                                            */
-  uint64_t slot_count;   /* with the extra slots that Lua keeps                                */
-  uint64_t top;          /* slots below are in use                                             */
-  uint64_t maybe_top;    /* slots from top to here belong to a running Lua function and may be
-                            in use: >= top                                                     */
+  bool initialized;     /* false: caught inside lua_newthread; nothing below is set           */
+  uint8_t status;       /* 0 running, normal, finished or not started; 1 suspended; else dead
+                           by an error                                                        */
+  const uint8_t *slots; /* NULL if slot_count is 0                                            */
+  uint64_t slot_count;  /* with the extra slots that Lua keeps                                */
+  uint64_t top;         /* slots below are in use                                             */
+  uint64_t maybe_top;   /* slots from top to here belong to a running Lua function and may be
+                           in use: >= top                                                     */
   uint64_t stack, call, base_call, open_upvalues, error_jump;
-  bool is_moving;        /* the stack was being moved: some pointers lead elsewhere, or are offsets */
-  uint64_t other;        /* the other array that some pointers lead into, or 0                 */
-  uint64_t contents;     /* the address of `slots`: `stack` or `other`                         */
-  const char *fault;     /* what made no sense, or NULL                                        */
+  bool is_moving;    /* the stack was being moved: some pointers lead elsewhere, or are offsets */
+  uint64_t other;    /* the other array that some pointers lead into, or 0                 */
+  uint64_t contents; /* the address of `slots`: `stack` or `other`                         */
+  const char *fault; /* what made no sense, or NULL                                        */
 };
 
 struct lua_call {
   uint64_t address;
-  uint64_t function;    /* slot of the function                                   */
-  uint64_t top;         /* slot behind the last one of the call                   */
+  uint64_t function; /* slot of the function                                   */
+  uint64_t top;      /* slot behind the last one of the call                   */
   bool is_lua;
-  uint64_t saved_pc;    /* of a Lua function: behind the instruction that runs     */
-  bool is_approximate;  /* saved_pc may lag behind: the function was running       */
+  uint64_t saved_pc;        /* of a Lua function: behind the instruction that runs     */
+  bool is_approximate;      /* saved_pc may lag behind: the function was running       */
   uint32_t extra_arguments; /* varargs, below the function                        */
 };
 

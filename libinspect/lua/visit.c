@@ -3,7 +3,8 @@
  * Invariant: every pointer that is followed was checked against the memory map for the whole extent
  * that is read through it, and every count that bounds a loop was checked by such a view.
  *
- * A value with a tag that Lua does not have is not a value: it is counted, and nothing is emitted. */
+ * A value with a tag that Lua does not have is not a value: it is counted, and nothing is emitted.
+ */
 #include "lua/lua54.h"
 
 #include "lua/stack.h"
@@ -14,8 +15,7 @@ enum { MODE_ABSENT = 1 << 3, MARKED_WHITES = 0x18, MARKED_FINALIZED = 0x40, PROT
 
 static uint8_t mode_read(struct vm *vm, uint64_t metatable) {
   struct lua_table table;
-  const uint8_t *header =
-      memory_view(&vm->memory, metatable, vm->layout->size[SIZE_Table]);
+  const uint8_t *header = memory_view(&vm->memory, metatable, vm->layout->size[SIZE_Table]);
   /* The VM itself trusts the "absent" bits of a metatable (ltm.h: gfasttm). */
   if (!header || load_field(vm->layout, header, Table_flags) & MODE_ABSENT) return 0;
   if (table_load(vm, metatable, &table)) return 0;
@@ -84,8 +84,7 @@ static void emit_pointer(struct visitor *visitor, enum reference_kind kind, uint
   if (!address) return;
   size_t before = visitor->visit->references.count;
   emit(visitor, kind, address, 0, detail, false);
-  if (visitor->visit->references.count > before)
-    visitor->visit->references.items[before].tag = tag;
+  if (visitor->visit->references.count > before) visitor->visit->references.items[before].tag = tag;
 }
 
 static void damage(struct visitor *visitor, uint64_t address, const char *fault) {
@@ -104,7 +103,8 @@ static void visit_string(struct visitor *visitor) {
   const struct layout *layout = visitor->vm->layout;
   bool is_long = load_field(layout, visitor->header, GCObject_tt) == TAG_LONG_STRING;
   uint64_t need = layout->place[TString_contents].offset;
-  if (is_long && layout->string_form == STRING_EXTERNAL) need = layout->place[TString_falloc].offset;
+  if (is_long && layout->string_form == STRING_EXTERNAL)
+    need = layout->place[TString_falloc].offset;
   const uint8_t *header = view_header(visitor, need);
   if (!header) return;
   uint64_t length, contents;
@@ -142,8 +142,8 @@ static void visit_entries(struct visitor *visitor, const struct lua_table *table
     }
     emit(visitor, REFERENCE_KEY, key.bits, key.tag, i, true);
     if (leads)
-      emit(visitor, value_is_string(key) ? REFERENCE_FIELD : REFERENCE_KEYED, value.bits,
-           value.tag, i, true);
+      emit(visitor, value_is_string(key) ? REFERENCE_FIELD : REFERENCE_KEYED, value.bits, value.tag,
+           i, true);
   }
 }
 
@@ -173,15 +173,15 @@ static void visit_userdata(struct visitor *visitor) {
   uint64_t length = load_field(layout, visitor->header, Udata_len);
   uint64_t value_size = layout->size[SIZE_TValue];
   uint64_t head = count ? layout->userdata_header + count * value_size : layout->userdata_bare;
-  emit_pointer(visitor, REFERENCE_METATABLE,
-               load_field(layout, visitor->header, Udata_metatable), TAG_TABLE, 0);
+  emit_pointer(visitor, REFERENCE_METATABLE, load_field(layout, visitor->header, Udata_metatable),
+               TAG_TABLE, 0);
   const uint8_t *header = view_header(visitor, head);
   if (!header) return;
   for (uint64_t i = 0; i < count; i++)
     emit_value(visitor, REFERENCE_USER_VALUE,
                value_load(layout, header + layout->userdata_header + i * value_size), i + 1);
-  if (memory_view(&visitor->vm->memory, visitor->address, 1) &&
-      length <= UINT64_MAX / 2 && memory_view(&visitor->vm->memory, visitor->address, head + length))
+  if (memory_view(&visitor->vm->memory, visitor->address, 1) && length <= UINT64_MAX / 2 &&
+      memory_view(&visitor->vm->memory, visitor->address, head + length))
     visitor->visit->bytes = head + length;
   else
     damage(visitor, visitor->address, "userdata runs past the end of the dump's memory");
@@ -225,8 +225,7 @@ static void visit_upvalue(struct visitor *visitor) {
     visitor->visit->is_moving = true;
     place = vm->torn.thread ? vm->torn.stack + place : 0;
   }
-  const uint8_t *value =
-      place ? memory_view(&vm->memory, place, layout->size[SIZE_TValue]) : NULL;
+  const uint8_t *value = place ? memory_view(&vm->memory, place, layout->size[SIZE_TValue]) : NULL;
   if (value)
     emit_value(visitor, REFERENCE_UPVALUE_VALUE, value_load(layout, value), 0);
   else if (visitor->trusted)
@@ -257,9 +256,9 @@ static void visit_prototype(struct visitor *visitor) {
   uint64_t value_size = layout->size[SIZE_TValue];
   bool fixed = layout->string_form == STRING_EXTERNAL &&
                load_field(layout, header, Proto_is_vararg) & PROTOTYPE_FIXED;
-  visitor->visit->bytes =
-      layout->size[SIZE_Proto] + protos * layout->pointer_size + constants * value_size +
-      locals * layout->size[SIZE_LocVar] + upvalues * layout->size[SIZE_Upvaldesc];
+  visitor->visit->bytes = layout->size[SIZE_Proto] + protos * layout->pointer_size +
+                          constants * value_size + locals * layout->size[SIZE_LocVar] +
+                          upvalues * layout->size[SIZE_Upvaldesc];
   if (!fixed)
     visitor->visit->bytes +=
         4 * load_field(layout, header, Proto_sizecode) +
@@ -351,15 +350,32 @@ bool lua54_visit(struct vm *vm, uint64_t address, uint8_t tag, struct visit *vis
   struct visitor visitor = {
       .vm = vm, .visit = visit, .address = address, .header = header, .trusted = !dead};
   switch (type) {
-  case OBJECT_STRING: visit_string(&visitor); break;
-  case OBJECT_TABLE: visit_table(&visitor); break;
-  case OBJECT_USERDATA: visit_userdata(&visitor); break;
-  case OBJECT_LUA_FUNCTION: visit_lua_function(&visitor); break;
-  case OBJECT_C_FUNCTION: visit_c_function(&visitor); break;
-  case OBJECT_UPVALUE: visit_upvalue(&visitor); break;
-  case OBJECT_PROTOTYPE: visit_prototype(&visitor); break;
-  case OBJECT_THREAD: visit_thread(&visitor); break;
-  case OBJECT_TYPE_COUNT: break;
+  case OBJECT_STRING:
+    visit_string(&visitor);
+    break;
+  case OBJECT_TABLE:
+    visit_table(&visitor);
+    break;
+  case OBJECT_USERDATA:
+    visit_userdata(&visitor);
+    break;
+  case OBJECT_LUA_FUNCTION:
+    visit_lua_function(&visitor);
+    break;
+  case OBJECT_C_FUNCTION:
+    visit_c_function(&visitor);
+    break;
+  case OBJECT_UPVALUE:
+    visit_upvalue(&visitor);
+    break;
+  case OBJECT_PROTOTYPE:
+    visit_prototype(&visitor);
+    break;
+  case OBJECT_THREAD:
+    visit_thread(&visitor);
+    break;
+  case OBJECT_TYPE_COUNT:
+    break;
   }
   if (visitor.no_memory) *no_memory = true;
   return true;

@@ -11,8 +11,7 @@ void notes_add(struct vm *vm, uint64_t address, const char *format, ...) {
   if (vm->notes.count >= MOST_NOTES) return;
   va_list arguments;
   va_start(arguments, format);
-  struct note note = {.address = address,
-                      .text = arena_vprintf(&vm->arena, format, arguments)};
+  struct note note = {.address = address, .text = arena_vprintf(&vm->arena, format, arguments)};
   va_end(arguments);
   for (size_t i = 0; note.text && i < vm->notes.count; i++)
     if (vm->notes.items[i].address == address && strcmp(vm->notes.items[i].text, note.text) == 0)

@@ -62,15 +62,15 @@ struct torn {
 };
 
 enum gc_state { /* lgc.h, equal in 5.4.0 .. 5.5.1 */
-  GC_PROPAGATE,
-  GC_ENTER_ATOMIC,
-  GC_ATOMIC,
-  GC_SWEEP_ALL,
-  GC_SWEEP_FINOBJ,
-  GC_SWEEP_TOBEFNZ,
-  GC_SWEEP_END,
-  GC_CALL_FINALIZERS,
-  GC_PAUSE,
+                GC_PROPAGATE,
+                GC_ENTER_ATOMIC,
+                GC_ATOMIC,
+                GC_SWEEP_ALL,
+                GC_SWEEP_FINOBJ,
+                GC_SWEEP_TOBEFNZ,
+                GC_SWEEP_END,
+                GC_CALL_FINALIZERS,
+                GC_PAUSE,
 };
 
 /* A table that holds __mode, and what it says. */
@@ -115,8 +115,8 @@ uint64_t vm_block_bytes(const struct vm *vm);
 uint64_t vm_list(struct vm *vm, enum layout_field list);
 
 /* Pending finalizers are roots of a full collection unless it would first finish the current cycle
- * and call them (lgc.c: fullinc). A generational collector starts anew in 5.4 (enterinc), but in 5.5
- * it goes on as an incremental one from its sweep (minor2inc). */
+ * and call them (lgc.c: fullinc). A generational collector starts anew in 5.4 (enterinc), but
+ * in 5.5 it goes on as an incremental one from its sweep (minor2inc). */
 bool vm_pending_are_roots(const struct vm *vm);
 
 #endif

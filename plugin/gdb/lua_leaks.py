@@ -55,7 +55,10 @@ def core_argument() -> Optional[str]:
             header = file.read(18)
     except (OSError, IndexError):
         return None
-    is_core = header[:4] == b"\x7fELF" and 4 in (header[16], header[17])  # ET_CORE, either order
+    is_core = header[:4] == b"\x7fELF" and 4 in (
+        header[16],
+        header[17],
+    )  # ET_CORE, either order
     return os.path.abspath(path) if is_core else None
 
 

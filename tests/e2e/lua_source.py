@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 from support import ROOT
 
@@ -69,9 +70,9 @@ class LuaSource:
         unpacked = self.folder / "package"
         run("dpkg-source", "--no-check", "-x", description, unpacked, folder=apt)
 
-    def compile(self, name, changes=()):
-        """Compiles a copy with `changes`, triples of file, old text and new text. Returns the
-        object files."""
+    def compile(self, name, changes=(), only=None):
+        """Compiles a copy with `changes`, triples of file, old text and new text; `only` names
+        the source files to compile, if not all. Returns the object files."""
         copy = self.folder / name
         shutil.copytree(self.pristine, copy)
         for file, old, new in changes:
@@ -82,7 +83,9 @@ class LuaSource:
             ), f"{old!r} occurs {text.count(old)} times in {file}"
             path.write_text(text.replace(old, new))
         sources = [
-            path for path in sorted(copy.glob("*.c")) if path.name not in WITHOUT
+            path
+            for path in sorted(copy.glob("*.c"))
+            if (path.name in only if only else path.name not in WITHOUT)
         ]
         flags = ["-g", "-O1", "-fPIC", "-w", "-DLUA_USE_LINUX", "-DLUA_COMPAT_5_3"]
 
@@ -92,6 +95,11 @@ class LuaSource:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(build, sources))
         return [path.with_suffix(".o") for path in sources]
+
+    @cached_property
+    def unchanged(self):
+        """Object files of the package as it is."""
+        return self.compile("unchanged")
 
     def link(self, objects, program, *flags):
         program.parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,9 @@ def test_however_the_core_was_loaded(server_core):
     core = server_core.path
     expected = inspect(core, "leaks").stdout
     assert gdb_output("lua-leaks", ["lua5.4", core]) == expected
-    assert gdb_output("lua-leaks", [core]) == expected  # gdb itself takes it for a program
+    assert (
+        gdb_output("lua-leaks", [core]) == expected
+    )  # gdb itself takes it for a program
     result = gdb(f"core-file {core}", f"echo {MARK}\\n", "lua-leaks")
     assert result.stdout.split(MARK + "\n", 1)[1] == expected
 

@@ -5,9 +5,11 @@ Debian's source package: with its debug info, with a layout file, and with neith
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
+from random import Random
 
 import pytest
 from lua_source import LuaSource, Unavailable, run
@@ -43,6 +45,7 @@ PATCH = [
     ),
 ]
 DEBUG_PROGRAM = "/usr/bin/lua5.4"
+LONG = os.environ.get("LUA_INSPECT_LONG")
 
 
 class Dumped:
@@ -197,9 +200,14 @@ def test_debuglink_without_build_id_goes_by_checksum(builds, lua_source, tmp_pat
 
 def test_two_luas_in_one_program(builds, lua_source, layout_file, tmp_path):
     """The structures are those of the Lua whose lua_newstate it is, not the first of their name."""
-    pristine = lua_source.compile("pristine")
     both = tmp_path / "both.o"
-    run("ld", "-r", "-o", both, *(path for path in pristine if path.name != "lua.o"))
+    run(
+        "ld",
+        "-r",
+        "-o",
+        both,
+        *(path for path in lua_source.unchanged if path.name != "lua.o"),
+    )
     run("objcopy", "--prefix-symbols=other_", both)
     for order in ([both, *builds.objects], [*builds.objects, both]):
         program = tmp_path / "lua"
@@ -208,11 +216,26 @@ def test_two_luas_in_one_program(builds, lua_source, layout_file, tmp_path):
         assert inspect("layout", program).stdout == layout_file.read_text()
 
 
+def test_debug_info_overrides_a_canned_layout_that_seems_to_fit(lua_source, tmp_path):
+    """A field behind all that is known: the VM is found either way, the books balance only with
+    debug info."""
+    end = "  GCObject *gclist;\n} Table;"
+    change = ("lobject.h", end, end.replace("}", "  int host[4];\n}"))
+    objects = lua_source.compile("appended", [change])
+    dumped = Dumped(lua_source.link(objects, tmp_path / "lua"))
+    check_exact(dumped, "dwarf")
+    dumped.program.unlink()
+    (vm,) = document(dumped.core, "states")["vms"]
+    assert vm["layout"] == "canned" and vm["residual_bytes"] > 0
+
+
 # ---- LUA_EXTRASPACE alone ---------------------------------------------------------------------------
 
 
 def test_extra_space_is_found_without_debug_info(lua_source, tmp_path):
-    objects = lua_source.compile("spacious", [EXTRA_SPACE])
+    state = lua_source.compile("spacious", [EXTRA_SPACE], only=["lstate.c"])
+    others = [path for path in lua_source.unchanged if path.name != "lstate.o"]
+    objects = state + others
     program = lua_source.link(objects, tmp_path / "lua", "-s")
     dumped = Dumped(program)
     check_exact(dumped, "probed")
@@ -348,3 +371,49 @@ def test_a_core_is_no_program(server_core):
 
 def test_layout_needs_a_program():
     check_refused(inspect("layout"), "layout needs an argument, EXE")
+
+
+# ---- Damage -------------------------------------------------------------------------------------
+
+
+def damaged_line(random, line):
+    """A number of the line changed a little or much, or one of its characters."""
+    words = line.split(" ")
+    numbers = [i for i, word in enumerate(words) if word.isdigit()]
+    if not numbers or random.random() < 0.1:
+        position = random.randrange(len(line) + 1)
+        return line[:position] + chr(random.randrange(1, 256)) + line[position + 1 :]
+    which = random.choice(numbers)
+    change = random.choice([-16, -8, -1, 1, 4, 8, 16, random.randrange(-100, 300)])
+    words[which] = str(max(0, int(words[which]) + change))
+    return " ".join(words)
+
+
+def test_damaged_layout_files_do_no_harm(server_core, debian_layout, tmp_path):
+    """What is taken is read with: every read stays within the dump, or this dies."""
+    random, taken = Random(20), 0
+    lines, path = debian_layout["file"].splitlines(), tmp_path / "damaged.layout"
+    for _ in range(3000 if LONG else 80):
+        damaged = list(lines)
+        for _ in range(random.choice([1, 1, 2, 4])):
+            which = random.randrange(1, len(damaged))
+            damaged[which] = damaged_line(random, damaged[which])
+        path.write_text("\n".join(damaged) + "\n", encoding="latin-1")
+        command = random.choice(["leaks", "states", "gc", "check"])
+        result = inspect(server_core.path, command, "--layout", path)
+        assert result.returncode in (0, 1, 2), path.read_text(encoding="latin-1")
+        taken += result.returncode != 2
+    assert taken > 5
+
+
+def test_damaged_debug_info_does_no_harm(builds, tmp_path):
+    random, path = Random(21), tmp_path / "damaged"
+    content = builds.whole.program.read_bytes()
+    sections = run("readelf", "-SW", builds.whole.program)
+    start = int(re.search(r" \.debug_info +\S+ +\S+ (\S+)", sections)[1], 16)
+    for _ in range(2000 if LONG else 60):
+        damaged = bytearray(content)
+        for _ in range(random.choice([1, 10, 100, 1000])):
+            damaged[random.randrange(start, len(content))] = random.randrange(256)
+        path.write_bytes(damaged)
+        assert inspect("layout", path).returncode in (0, 2)

@@ -72,7 +72,9 @@ def test_choice_of_a_vm(core):
         assert answer == document(core, "leaks", "--vm", vm["address"])
         assert described(answer) == DESCRIPTIONS
         assert answer["vms"][0]["address"] == vm["address"] and len(answer["vms"]) == 1
-        assert answer["entries"] == [e for e in whole["entries"] if e["vm"] == vm["index"]]
+        assert answer["entries"] == [
+            e for e in whole["entries"] if e["vm"] == vm["index"]
+        ]
 
 
 @pytest.mark.parametrize("choice", ["0", str(VMS + 1), "-1", "", "0x10", "first", "0x"])

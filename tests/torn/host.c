@@ -2,10 +2,10 @@
  *
  *   host pools|refusing SCRIPT [ARGS]
  *
- * pools      blocks of a power of two, out of one array, without any bookkeeping beside them: nothing
- *            in memory says how long a block is
- * refusing   malloc, but after the script has called refuse(n), the nth request for memory fails once:
- *            Lua then collects everything in an emergency, and asks again */
+ * pools      blocks of a power of two, out of one array, without any bookkeeping beside them:
+ * nothing in memory says how long a block is refusing   malloc, but after the script has called
+ * refuse(n), the nth request for memory fails once: Lua then collects everything in an emergency,
+ * and asks again */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>

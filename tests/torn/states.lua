@@ -88,32 +88,32 @@ function scenarios.shrink()
   finish()
 end
 
--- The stack grows and is given back, with open upvalues and values in it.
+-- The stack of a coroutine grows, below many calls and open upvalues.
 function scenarios.stack()
-  local bottom = track({}, "keep bottom")
-  local function open() return bottom end
+  local numbers = {}
+  for i = 1, 150 do numbers[i] = i end
   local function deep(n, object)
     local own = object
-    if n == 0 then return 0 end
-    return 1 + deep(n - 1, own)
+    local function open() return own end
+    if n == 0 then
+      coroutine.yield()
+      local count = select("#", table.unpack(numbers))
+      coroutine.yield()
+      return count
+    end
+    return deep(n - 1, track({}, "keep local " .. n)) + (open() and 1 or 0)
   end
-  local other = coroutine.create(function(object)
-    local own = track({}, "keep coroutine local")
-    coroutine.yield(own)
-    deep(40, object)
-    coroutine.yield(own)
+  parked = coroutine.create(function(object)
+    local result = deep(30, object)
+    coroutine.yield(result)
   end)
-  parked = other
   local passed = track({}, "keep argument")
-  coroutine.resume(other, passed)
+  coroutine.resume(parked, passed)
   wipe(20)
   begin()
-  deep(60, passed)
-  coroutine.resume(other)
-  collectgarbage()
-  collectgarbage()
+  coroutine.resume(parked)
   finish()
-  return open, passed
+  return passed
 end
 
 -- Coroutines are created, pass values, end, fail.

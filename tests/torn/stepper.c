@@ -1,6 +1,7 @@
 /* stepper.c - runs a program, steps through a part of it and writes a core at chosen instructions.
  *
- *   stepper [--every N | --random SEED] [--gap N] [--most N] [--skip N] FOLDER PROGRAM [ARGS]
+ *   stepper [--every N | --random SEED] [--gap N] [--most N] [--skip N] [--bare 1] FOLDER PROGRAM
+ *           [ARGS]
  *
  * The program says where the part begins and ends by writing "BEGIN\n" and "END\n" to file
  * descriptor 2. In between it is single-stepped by the processor, so that every instruction is a
@@ -8,8 +9,8 @@
  * instructions (--random). Cores are FOLDER/0000.core, ...; at most --most of them, the first after
  * --skip instructions. With --most reached, or after END, the program is killed.
  *
- * A core holds what inspection needs and no more: the registers, the auxiliary vector, the list of
- * mapped files and all writable private memory. x86-64 only; addresses are not randomized, so that
+ * A core holds what inspection needs and no more: the registers, all writable private memory and,
+ * unless it is to be --bare, the auxiliary vector and the list of mapped files. x86-64 only; addresses are not randomized, so that
  * the same arguments write the same cores. */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -40,7 +41,7 @@ struct mapping {
 
 struct options {
   uint64_t every, gap, most, skip, seed;
-  bool is_random;
+  bool is_random, is_bare;
   const char *folder;
 };
 
@@ -49,7 +50,8 @@ static void fail(const char *what) {
   exit(2);
 }
 
-/* ---- Cores ------------------------------------------------------------------------------------- */
+/* ---- Cores -------------------------------------------------------------------------------------
+ */
 
 static size_t read_mappings(pid_t pid, struct mapping *mappings) {
   char path[64], line[1024];
@@ -160,20 +162,22 @@ static void write_memory(int file, pid_t pid, uint64_t start, uint64_t size) {
   }
 }
 
-static void write_core(pid_t pid, const char *name) {
+static void write_core(pid_t pid, const char *name, bool is_bare) {
   static struct mapping mappings[MOST_MAPPINGS];
   static struct notes notes;
   static Elf64_Phdr headers[MOST_MAPPINGS + 1];
   size_t count = read_mappings(pid, mappings), kept = 1;
   notes.size = 0;
   note_registers(&notes, pid);
-  note_auxiliary(&notes, pid);
-  note_files(&notes, mappings, count);
+  if (!is_bare) {
+    note_auxiliary(&notes, pid);
+    note_files(&notes, mappings, count);
+  }
   for (size_t i = 0; i < count; i++)
     kept += is_kept(&mappings[i]);
   uint64_t offset = sizeof(Elf64_Ehdr) + kept * sizeof *headers;
-  headers[0] = (Elf64_Phdr){
-      .p_type = PT_NOTE, .p_offset = offset, .p_filesz = notes.size, .p_align = 4};
+  headers[0] =
+      (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = offset, .p_filesz = notes.size, .p_align = 4};
   offset += notes.size;
   kept = 1;
   for (size_t i = 0; i < count; i++) {
@@ -188,15 +192,15 @@ static void write_core(pid_t pid, const char *name) {
                                    .p_align = 1};
     offset += size;
   }
-  Elf64_Ehdr header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
-                                   EV_CURRENT},
-                       .e_type = ET_CORE,
-                       .e_machine = EM_X86_64,
-                       .e_version = EV_CURRENT,
-                       .e_phoff = sizeof header,
-                       .e_ehsize = sizeof header,
-                       .e_phentsize = sizeof *headers,
-                       .e_phnum = (Elf64_Half)kept};
+  Elf64_Ehdr header = {
+      .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+      .e_type = ET_CORE,
+      .e_machine = EM_X86_64,
+      .e_version = EV_CURRENT,
+      .e_phoff = sizeof header,
+      .e_ehsize = sizeof header,
+      .e_phentsize = sizeof *headers,
+      .e_phnum = (Elf64_Half)kept};
   int file = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) fail(name);
   write_all(file, &header, sizeof header);
@@ -207,7 +211,8 @@ static void write_core(pid_t pid, const char *name) {
   close(file);
 }
 
-/* ---- Stepping ---------------------------------------------------------------------------------- */
+/* ---- Stepping ----------------------------------------------------------------------------------
+ */
 
 /* Waits for a stop; false if the program has ended. Signals but SIGTRAP are passed on. */
 static bool wait_stop(pid_t pid, int *pass) {
@@ -278,7 +283,7 @@ static uint64_t step_all(pid_t pid, const struct options *options) {
     if (step == next) {
       char name[600];
       snprintf(name, sizeof name, "%s/%04llu.core", options->folder, (unsigned long long)written);
-      write_core(pid, name);
+      write_core(pid, name, options->is_bare);
       printf("%04llu %llu 0x%llx\n", (unsigned long long)written++, (unsigned long long)step,
              (unsigned long long)registers_of(pid).rip);
       next += options->is_random ? 1 + next_random(&state) % options->gap : options->every;
@@ -304,12 +309,18 @@ int main(int argc, char **argv) {
   int at = 1;
   for (; at < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
     uint64_t value = number(argv[at + 1]);
-    if (strcmp(argv[at], "--every") == 0) options.every = value ? value : 1;
-    else if (strcmp(argv[at], "--gap") == 0) options.gap = value ? value : 1;
-    else if (strcmp(argv[at], "--most") == 0) options.most = value;
-    else if (strcmp(argv[at], "--skip") == 0) options.skip = value;
-    else if (strcmp(argv[at], "--random") == 0) options.is_random = true, options.seed = value;
-    else break;
+    if (strcmp(argv[at], "--every") == 0)
+      options.every = value ? value : 1;
+    else if (strcmp(argv[at], "--gap") == 0)
+      options.gap = value ? value : 1;
+    else if (strcmp(argv[at], "--most") == 0)
+      options.most = value;
+    else if (strcmp(argv[at], "--skip") == 0)
+      options.skip = value;
+    else if (strcmp(argv[at], "--random") == 0)
+      options.is_random = true, options.seed = value;
+    else
+      break;
   }
   if (argc - at < 2) {
     fprintf(stderr, "usage: stepper [OPTIONS] FOLDER PROGRAM [ARGS]\n");

@@ -1,7 +1,8 @@
 /* mock_lua.h - a piece of a target's memory, and Lua objects written into it by hand.
  *
  * All memory is one range at MOCK_BASE; what lies elsewhere is not in the dump. Objects are placed
- * one after the other by mock_take; fields are written by name, so that a test runs with any layout. */
+ * one after the other by mock_take; fields are written by name, so that a test runs with any
+ * layout. */
 #ifndef MOCK_LUA_H
 #define MOCK_LUA_H
 
@@ -83,8 +84,7 @@ static inline void mock_pointer(struct mock_lua *mock, uint64_t address, uint64_
   mock_put(mock, address, value, mock->vm.layout->pointer_size);
 }
 
-static inline void mock_value(struct mock_lua *mock, uint64_t address, uint8_t tag,
-                              uint64_t bits) {
+static inline void mock_value(struct mock_lua *mock, uint64_t address, uint8_t tag, uint64_t bits) {
   mock_put(mock, address, bits, 8);
   mock_put(mock, address + mock->vm.layout->place[TValue_tt_].offset, tag, 1);
 }

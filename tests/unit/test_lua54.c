@@ -21,7 +21,8 @@ static struct lua_value object(uint8_t tag, uint64_t address) {
   return (struct lua_value){.tag = (uint8_t)(tag | TAG_COLLECTABLE), .bits = address};
 }
 
-/* ---- Array parts ------------------------------------------------------------------------------- */
+/* ---- Array parts -------------------------------------------------------------------------------
+ */
 
 static uint64_t size_of_array(struct mock_lua *mock, uint64_t limit, bool is_hint) {
   bool in_marked = mock->vm.layout->array_form == ARRAY_ALIMIT_MARKED;
@@ -113,7 +114,8 @@ static void test_array_outside(void **state) {
   with_all_layouts(check_array_outside);
 }
 
-/* ---- Hash parts -------------------------------------------------------------------------------- */
+/* ---- Hash parts --------------------------------------------------------------------------------
+ */
 
 static void check_dummy_node(struct mock_lua *mock) {
   uint64_t table = mock_table(mock);
@@ -220,7 +222,8 @@ static void test_torn_table(void **state) {
   mock_close(mock);
 }
 
-/* ---- Strings ----------------------------------------------------------------------------------- */
+/* ---- Strings -----------------------------------------------------------------------------------
+ */
 
 static void check_string(struct mock_lua *mock, uint64_t string, const char *text,
                          uint64_t counted) {
@@ -300,7 +303,8 @@ static void test_string_lengths(void **state) {
   with_all_layouts(check_string_lengths);
 }
 
-/* ---- Userdata, functions, prototypes ----------------------------------------------------------- */
+/* ---- Userdata, functions, prototypes -----------------------------------------------------------
+ */
 
 static void check_userdata(struct mock_lua *mock) {
   const struct layout *layout = mock->vm.layout;
@@ -381,7 +385,8 @@ static void test_prototype_sizes(void **state) {
   with_all_layouts(check_prototype_sizes);
 }
 
-/* ---- Upvalues ---------------------------------------------------------------------------------- */
+/* ---- Upvalues ----------------------------------------------------------------------------------
+ */
 
 static void check_upvalue(struct mock_lua *mock) {
   const struct layout *layout = mock->vm.layout;
@@ -416,14 +421,15 @@ static void test_upvalue(void **state) {
   with_all_layouts(check_upvalue);
 }
 
-/* ---- What is no object ------------------------------------------------------------------------- */
+/* ---- What is no object -------------------------------------------------------------------------
+ */
 
 static void check_no_object(struct mock_lua *mock) {
   struct visit visit = {0};
   for (unsigned tag = 0; tag < 256; tag++) {
     uint64_t address = mock_object(mock, (uint8_t)tag, 8);
-    bool is_type = tag < 128 && !(tag & TAG_COLLECTABLE) &&
-                   lua54_type((uint8_t)tag) != OBJECT_TYPE_COUNT;
+    bool is_type =
+        tag < 128 && !(tag & TAG_COLLECTABLE) && lua54_type((uint8_t)tag) != OBJECT_TYPE_COUNT;
     mock->used = 64;
     memset(mock->bytes, 0, 4096);
     mock_field(mock, address, GCObject_tt, tag);
@@ -470,14 +476,22 @@ static void test_noise(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_alimit),        cmocka_unit_test(test_array_values),
-      cmocka_unit_test(test_array_outside), cmocka_unit_test(test_dummy_node),
-      cmocka_unit_test(test_hash_outside),  cmocka_unit_test(test_entries),
-      cmocka_unit_test(test_absurd_values), cmocka_unit_test(test_torn_table),
-      cmocka_unit_test(test_short_string),  cmocka_unit_test(test_long_strings),
-      cmocka_unit_test(test_string_lengths), cmocka_unit_test(test_userdata),
-      cmocka_unit_test(test_function_at_the_end), cmocka_unit_test(test_prototype_sizes),
-      cmocka_unit_test(test_upvalue),       cmocka_unit_test(test_no_object),
+      cmocka_unit_test(test_alimit),
+      cmocka_unit_test(test_array_values),
+      cmocka_unit_test(test_array_outside),
+      cmocka_unit_test(test_dummy_node),
+      cmocka_unit_test(test_hash_outside),
+      cmocka_unit_test(test_entries),
+      cmocka_unit_test(test_absurd_values),
+      cmocka_unit_test(test_torn_table),
+      cmocka_unit_test(test_short_string),
+      cmocka_unit_test(test_long_strings),
+      cmocka_unit_test(test_string_lengths),
+      cmocka_unit_test(test_userdata),
+      cmocka_unit_test(test_function_at_the_end),
+      cmocka_unit_test(test_prototype_sizes),
+      cmocka_unit_test(test_upvalue),
+      cmocka_unit_test(test_no_object),
       cmocka_unit_test(test_noise),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

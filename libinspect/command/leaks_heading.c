@@ -1,0 +1,163 @@
+/* leaks_heading.c - the first line of a cause: how many of what, how much they hold, since when.
+ *
+ *   #1  1,187 × "session socket"   retained 38.2 MB (62 %)   age 4 min .. 6 h 12 min, 3.2 a minute
+ *
+ * What is said of the members is as short as what is common to their descriptions. */
+#include <ctype.h>
+#include <math.h>
+
+#include "command/leaks.h"
+
+/* How one description of a cause's own members goes: the text, and how many have it. */
+struct described {
+  const char *text;
+  size_t size, count;
+};
+
+static bool is_same_text(const struct described *described, const struct tracked *tracked) {
+  return described->size == tracked->description_size &&
+         memcmp(described->text, tracked->description, described->size) == 0;
+}
+
+enum { MOST_DESCRIPTIONS = 3 };
+
+/* The descriptions of the members that no other survivor holds, most frequent first. Returns how
+ * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
+ * begin, cut back to the end of a word. */
+static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause *cause,
+                              struct described *list, struct described *common, size_t *held) {
+  size_t kinds = 0;
+  bool too_many = false;
+  *common = (struct described){0};
+  *held = 0;
+  for (size_t i = 0; i < cause->entry_count; i++) {
+    const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
+    *held += tracked->held_by != NO_OBJECT;
+    if (tracked->held_by != NO_OBJECT || !tracked->description) continue;
+    if (!common->text)
+      *common = (struct described){tracked->description, tracked->description_size, 0};
+    size_t same = 0;
+    while (same < common->size && same < tracked->description_size &&
+           common->text[same] == tracked->description[same])
+      same++;
+    common->size = same;
+    size_t kind = 0;
+    while (kind < kinds && !is_same_text(&list[kind], tracked))
+      kind++;
+    if (kind == MOST_DESCRIPTIONS) too_many = true;
+    if (kind == MOST_DESCRIPTIONS) continue;
+    if (kind == kinds)
+      list[kinds++] = (struct described){tracked->description, tracked->description_size, 0};
+    list[kind].count++;
+    for (; kind && list[kind].count > list[kind - 1].count; kind--) {
+      struct described less = list[kind - 1];
+      list[kind - 1] = list[kind];
+      list[kind] = less;
+    }
+  }
+  while (common->size && !isalpha((unsigned char)common->text[common->size - 1]) &&
+         !ispunct((unsigned char)common->text[common->size - 1]))
+    common->size--;
+  return too_many ? 0 : kinds;
+}
+
+/* The heading of a cause: what it says, and the columns that takes. */
+struct heading {
+  struct arena *arena;
+  struct line *line;
+  size_t columns;
+};
+
+static void heading_words(struct heading *heading, const char *words) {
+  line_words(heading->line, STYLE_HEADING, words);
+  heading->columns += text_columns(words, strlen(words));
+}
+
+static void heading_cell(struct heading *heading, struct cell cell) {
+  const char *shown = render_cell(heading->arena, cell);
+  line_cell(heading->line, STYLE_HEADING, cell);
+  heading->columns += shown ? text_columns(shown, strlen(shown)) : 0;
+}
+
+/* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
+static void heading_members(struct heading *heading, const struct leaks *leaks,
+                            const struct leak_cause *cause) {
+  struct described list[MOST_DESCRIPTIONS], common;
+  size_t held, members = cause->cause->count;
+  size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
+  for (size_t i = 0; i < kinds; i++) {
+    if (i) heading_words(heading, ", ");
+    heading_cell(heading, cell_count(list[i].count));
+    heading_words(heading, " × ");
+    heading_cell(heading, cell_text(list[i].text, list[i].size));
+  }
+  if (!kinds) {
+    heading_cell(heading, cell_count(members - held));
+    heading_words(heading, common.size ? " × " : members - held == 1 ? " survivor" : " survivors");
+    if (common.size) {
+      heading_cell(heading, cell_text(common.text, common.size));
+      heading_words(heading, "...");
+    }
+  }
+  if (!held) return;
+  heading_words(heading, " and ");
+  heading_cell(heading, cell_count(held));
+  heading_words(heading, " held by these");
+}
+
+static const char *as_shown(struct command_context *context, struct cell cell) {
+  const char *text = render_cell(context->arena, cell);
+  return text ? text : "?";
+}
+
+/* "4 min .. 6 h 12 min, 3.2 a minute" */
+static const char *ages(struct command_context *context, const struct leak_cause *cause) {
+  enum { ENOUGH = 10, EVEN = 100 };
+  const char *youngest = as_shown(context, cell_duration(cause->youngest));
+  const char *oldest = as_shown(context, cell_duration(cause->oldest));
+  const char *result = youngest;
+  double span = cause->oldest - cause->youngest;
+  double rate = (double)(cause->cause->count - 1) / span * 60;
+  if (strcmp(youngest, oldest) != 0)
+    result = arena_printf(context->arena, "%s .. %s", youngest, oldest);
+  if (!result || cause->cause->count < ENOUGH || !(span >= 60)) return result;
+  return rate < EVEN ? arena_printf(context->arena, "%s, %.3g a minute", result, rate)
+                     : arena_printf(context->arena, "%s, %s a minute", result,
+                                    as_shown(context, cell_count((uint64_t)rate)));
+}
+
+/* "retained 38.2 MB (62 %)   age 4 min .. 6 h 12 min   VM 2": what is known of a cause in all. */
+static bool cause_facts(struct command_context *context, const struct leak_cause *mine,
+                        struct text *text) {
+  struct inspect_session *session = context->session;
+  bool fits = true;
+  if (session->is_dominated) {
+    uint64_t bytes = mine->cause->retained_bytes;
+    uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
+    fits = text_printf(text, "   retained %s (%s)", as_shown(context, cell_bytes(bytes)),
+                       as_shown(context, cell_ratio(heap ? (double)bytes / (double)heap : 0)));
+  }
+  if (!isnan(mine->youngest)) {
+    const char *age = ages(context, mine);
+    fits = fits && text_printf(text, "   age %s", age ? age : "?");
+  }
+  if (session->heap.vm_count > 1) fits = fits && text_printf(text, "   VM %zu", mine->vm + 1);
+  return fits && text_finish(text);
+}
+
+/* One line, or two if they do not fit into one. */
+void leaks_heading(struct command_context *context, const struct leaks *leaks, size_t number) {
+  enum { GAP = 3, INDENT = 4, PAGE_WIDTH = 100 };
+  const struct leak_cause *mine = &leaks->causes.items[number];
+  struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
+  struct text facts = {0};
+  heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
+  heading_members(&heading, leaks, mine);
+  if (cause_facts(context, mine, &facts) && facts.count > GAP) {
+    size_t columns = heading.columns + text_columns(facts.items, facts.count);
+    bool fits = context->options->wide || columns <= PAGE_WIDTH;
+    struct line *line = fits ? heading.line : page_line(context->document, INDENT);
+    line_words(line, STYLE_PLAIN, facts.items + (fits ? 0 : GAP));
+  }
+  vector_free(&facts);
+}

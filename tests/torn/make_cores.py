@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+"""Makes tests/torn/cores: one small core each of a release caught in a torn state.
+
+tests/torn/make_cores.py SUITES_FOLDER      where packages are unpacked, or are already
+
+They are of releases that Debian's other suites have, so that the default test run needs none of
+these. Each is the first core of a run under stepper in which lua-inspect (from build/) notes what
+is wanted; cores.json says what that is, and from which package the interpreter came. All paths are
+relative and the environment is empty: nothing of this machine is in a core.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "tests" / "torn"
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from debian_lua import Suites  # noqa: E402
+
+RESIZED = "table .* was being resized; its old part was recovered from the native stack"
+MOVED = "the stack of the thread .* was being moved"
+REPLACED = MOVED + "; its new place was recovered"
+# Name, release, scenario, instructions to skip, what the notes must say.
+WANTED = [
+    ("5.4.2-stack", "5.4.2", "stack", 0, REPLACED),
+    ("5.4.7-stack", "5.4.7", "stack", 0, MOVED + "$"),
+    ("5.4.7-stack-freed", "5.4.7", "stack", 0, REPLACED),
+    ("5.4.7-resize", "5.4.7", "hash", 1300, RESIZED),
+    ("5.5.1-stack", "5.5.1", "stack", 0, MOVED + "$"),
+    ("5.5.1-stack-freed", "5.5.1", "stack", 0, REPLACED),
+    ("5.5.1-resize", "5.5.1", "hash", 1300, RESIZED),
+    ("5.5.1-shrink", "5.5.1", "shrink", 1300, RESIZED),
+]
+
+
+def lay_out(folder: Path) -> None:
+    """The scripts, where their relative paths lead."""
+    for name in ("tests/torn/states.lua", "scripts/leakwatch.lua"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+
+
+def relative(command: List[str], folder: Path) -> List[str]:
+    return [part.replace(f"{folder}{os.sep}", "") for part in command]
+
+
+def noted(core: Path, wanted: str) -> bool:
+    result = subprocess.run(
+        [str(ROOT / "build" / "lua-inspect"), str(core), "states", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    notes = json.loads(result.stdout).get("notes", [])
+    return any(re.search(wanted, note["message"]) for note in notes)
+
+
+def catch(
+    stepper: Path, command: List[str], suites: Path, row: Any, folder: Path
+) -> Optional[Path]:
+    name, _, scenario, skip, wanted = row
+    cores = folder / name
+    cores.mkdir()
+    options = ["--bare", "1", "--every", "23", "--most", "1000", "--skip", str(skip)]
+    program = [*relative(command, suites), "tests/torn/states.lua", scenario]
+    subprocess.run(
+        [str(stepper), *options, str(cores), *program],
+        cwd=suites,
+        env={},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return next((core for core in sorted(cores.iterdir()) if noted(core, wanted)), None)
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    folder = Path(sys.argv[1]).resolve()
+    suites = Suites(folder)
+    made: Dict[str, Dict[str, str]] = {}
+    (HERE / "cores").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        stepper = Path(scratch) / "stepper"
+        subprocess.run(["gcc", "-O2", "-o", stepper, HERE / "stepper.c"], check=True)
+        lay_out(folder)
+        for row in WANTED:
+            name, number, scenario, _, wanted = row
+            release = suites.release(number)
+            core = catch(stepper, release.command, folder, row, Path(scratch))
+            if not core:
+                print(f"{name}: not caught", file=sys.stderr)
+                return 1
+            packed = lzma.compress(core.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
+            (HERE / "cores" / f"{name}.core.xz").write_bytes(packed)
+            package = release.package
+            made[name] = {
+                "package": f"{package.name} {package.version}",
+                "scenario": scenario,
+                "note": wanted,
+            }
+            print(f"{name}: {len(packed)} bytes, {made[name]['package']}")
+            shutil.rmtree(core.parent)
+    text = json.dumps(made, indent=2)
+    (HERE / "cores" / "cores.json").write_text(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
