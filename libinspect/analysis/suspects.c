@@ -45,8 +45,18 @@ static size_t count_dominated(const struct suspects *suspects, object_id object)
          count_up_to(suspects, dominators->enter[object] - 1);
 }
 
+/* A thread that is a root by itself: no reference to it keeps it alive. */
+static bool is_root_thread(const struct graph *graph, object_id object) {
+  if (graph->type[object] != OBJECT_THREAD) return false;
+  for (size_t i = 0; i < graph->root_count; i++)
+    if (graph->roots[i].object == object && graph->roots[i].kind <= ROOT_RUNNING_THREAD)
+      return true;
+  return false;
+}
+
 static bool is_candidate(const struct suspects *suspects, object_id object) {
-  return !suspects->survivors || !bitset_has(suspects->survivors, object);
+  return (!suspects->survivors || !bitset_has(suspects->survivors, object)) &&
+         !is_root_thread(suspects->graph, object);
 }
 
 /* The position of the last object before the end that dominates all members, 0: none. */

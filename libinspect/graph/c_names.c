@@ -1,5 +1,5 @@
-/* c_names.c - names of C functions: the library name they are reachable by ("string.format"), else
- * the symbol that a file of the target has for their code.
+/* c_names.c - names of C functions: the symbol that a file of the target has for their code, else the
+ * library name they are reachable by ("string.format").
  *
  * The library names come from package.loaded of each VM, read once; where one function has several,
  * the shortest, then the first in text order, wins, so that the answer does not depend on hashing.
@@ -16,12 +16,10 @@ struct c_names {
   struct arena arena;
 };
 
-static uint64_t code_of(struct vm *vm, struct lua_value value) {
-  if (value.tag == TAG_LIGHT_FUNCTION) return value.bits;
-  if (value.tag != (TAG_C_FUNCTION | TAG_COLLECTABLE)) return 0;
-  const uint8_t *closure =
-      memory_view(&vm->memory, value.bits, vm->layout->place[CClosure_upvalue].offset);
-  return closure ? load_field(vm->layout, closure, CClosure_f) : 0;
+/* Only functions without upvalues lend their name: the code of a closure is shared by all closures
+ * made of it, whatever they do (coroutine.wrap, string.gmatch). */
+static uint64_t code_of(struct lua_value value) {
+  return value.tag == TAG_LIGHT_FUNCTION ? value.bits : 0;
 }
 
 static bool add_module(struct c_names *names, struct vm *vm, uint64_t module, const char *prefix,
@@ -35,7 +33,7 @@ static bool add_module(struct c_names *names, struct vm *vm, uint64_t module, co
   for (uint64_t i = 0; fits && i < table.node_count; i++) {
     struct lua_value key, value;
     table_entry(vm, &table, i, &key, &value);
-    uint64_t code = value_is_empty(value) ? 0 : code_of(vm, value);
+    uint64_t code = code_of(value);
     if (!code || !value_is_object(key) || !value_is_string(key)) continue;
     size_t size;
     const char *bytes = string_bytes(vm, key.bits, &size);
@@ -93,6 +91,8 @@ static struct c_names *names_create(struct heap *heap) {
 }
 
 const char *heap_c_function_name(struct heap *heap, uint64_t code) {
+  const char *symbol;
+  if (source_symbol(heap->source, code, &symbol)) return symbol;
   if (!heap->c_names) heap->c_names = names_create(heap);
   size_t low = 0, high = heap->c_names ? heap->c_names->list.count : 0;
   while (low < high) {
@@ -104,8 +104,7 @@ const char *heap_c_function_name(struct heap *heap, uint64_t code) {
     else
       high = middle;
   }
-  const char *symbol;
-  return source_symbol(heap->source, code, &symbol) ? symbol : NULL;
+  return NULL;
 }
 
 void heap_c_names_close(struct heap *heap) {

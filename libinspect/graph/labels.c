@@ -20,6 +20,10 @@ struct cached_row {
 struct label_cache {
   struct cached_row rows[CACHED_ROWS];
   size_t next; /* the row that is replaced next */
+  bool has_thread;
+  object_id thread; /* the last thread whose slots were asked for, */
+  struct lua_thread loaded;
+  struct lua_calls calls; /* and its calls */
 };
 
 /* The places of an object's references, NULL when memory is out or the target changed its mind. */
@@ -109,23 +113,36 @@ static void label_upvalue(struct heap *heap, struct heap_vm *owner, object_id fu
 
 static const char *function_name(void *context, object_id object, struct arena *arena);
 
-static void label_slot(struct heap *heap, struct heap_vm *owner, uint64_t address,
+/* Loads a thread and its calls, unless they are what was asked for last: all slots of a deep stack
+ * would else walk over all its calls. */
+static bool cache_thread(struct heap *heap, struct heap_vm *owner, object_id object) {
+  struct label_cache *cache = heap->labels;
+  if (cache->has_thread && cache->thread == object) return true;
+  cache->thread = object;
+  cache->has_thread =
+      !thread_load(&owner->vm, heap_address(heap, object), &cache->loaded) &&
+      thread_calls(&owner->vm, &cache->loaded, &cache->calls);
+  return cache->has_thread;
+}
+
+static void label_slot(struct heap *heap, struct heap_vm *owner, object_id object,
                        struct place place, struct arena *arena, struct graph_label *label) {
-  struct lua_thread thread;
+  const struct lua_thread *thread = &heap->labels->loaded;
   label->form = LABEL_INTEGER;
   label->integer = (int64_t)place.detail;
   label->level = UINT32_MAX;
-  if (thread_load(&owner->vm, address, &thread) || place.detail >= thread.slot_count) return;
+  if (!cache_thread(heap, owner, object) || place.detail >= thread->slot_count) return;
   const char *name;
   size_t size = 0;
   uint64_t function = 0;
-  thread_slot_name(&owner->vm, &thread, place.detail, &label->level, &function, &name, &size);
+  thread_slot_name(&owner->vm, thread, &heap->labels->calls, place.detail, &label->level,
+                   &function, &name, &size);
   if (name && size) label_text(label, arena, name, size);
   if (label->level == UINT32_MAX) return;
-  struct lua_value value = thread_slot(&owner->vm, &thread, function);
+  struct lua_value value = thread_slot(&owner->vm, thread, function);
   if (value_is_object(value)) {
-    object_id object = heap_object_at(heap, value.bits);
-    if (object != NO_OBJECT) label->function = function_name(heap, object, arena);
+    object_id called = heap_object_at(heap, value.bits);
+    if (called != NO_OBJECT) label->function = function_name(heap, called, arena);
   } else if (value.tag == TAG_LIGHT_FUNCTION) {
     const char *symbol = heap_c_function_name(heap, value.bits);
     label->function = arena_printf(arena, "C function %s", symbol ? symbol : "without a name");
@@ -181,7 +198,7 @@ static void read_label(void *context, object_id from, reference_id reference, st
     break;
   case REFERENCE_STACK:
   case REFERENCE_MAYBE_STACK:
-    label_slot(heap, owner, address, place, arena, label);
+    label_slot(heap, owner, from, place, arena, label);
     break;
   default:
     label->form = LABEL_INTEGER;
@@ -239,6 +256,7 @@ struct inspect_error *heap_labels_open(struct heap *heap) {
 void heap_labels_close(struct heap *heap) {
   for (size_t i = 0; heap->labels && i < CACHED_ROWS; i++)
     free(heap->labels->rows[i].places);
+  if (heap->labels) vector_free(&heap->labels->calls);
   free(heap->labels);
   heap->labels = NULL;
 }

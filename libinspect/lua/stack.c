@@ -290,21 +290,30 @@ static const char *call_slot_name(struct vm *vm, const struct lua_thread *thread
                               prototype_pc(layout, prototype, call->saved_pc), size);
 }
 
-void thread_slot_name(struct vm *vm, const struct lua_thread *thread, uint64_t slot,
-                      uint32_t *level, uint64_t *function, const char **name, size_t *size) {
+/* The innermost call whose function lies at or below the slot: functions lie deeper from call to
+ * call. */
+static size_t call_of_slot(const struct lua_calls *calls, uint64_t slot) {
+  size_t low = 0, high = calls->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (calls->items[middle].function > slot)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+void thread_slot_name(struct vm *vm, const struct lua_thread *thread,
+                      const struct lua_calls *calls, uint64_t slot, uint32_t *level,
+                      uint64_t *function, const char **name, size_t *size) {
   *level = UINT32_MAX;
   *name = NULL;
-  struct lua_calls calls = {0};
-  if (thread_calls(vm, thread, &calls)) {
-    for (size_t i = 0; i < calls.count; i++) {
-      if (slot < calls.items[i].function) continue;
-      *level = (uint32_t)i;
-      *function = calls.items[i].function;
-      *name = call_slot_name(vm, thread, &calls.items[i], slot, size);
-      break;
-    }
-  }
-  vector_free(&calls);
+  size_t call = call_of_slot(calls, slot);
+  if (call == calls->count) return;
+  *level = (uint32_t)call;
+  *function = calls->items[call].function;
+  *name = call_slot_name(vm, thread, &calls->items[call], slot, size);
 }
 
 bool thread_place(struct vm *vm, const struct lua_thread *thread, struct lua_place *place) {

@@ -209,6 +209,7 @@ static void test_printing(void **state) {
   check("_G[-1e9999][1e300]", "_G[-1e9999][1e+300]");
   check("@3:local( 2 , x ):local(\"a b\"):local(5)", "@3:local(2,x):local(\"a b\"):local(5)");
   check("f:prototype:prototype(3):constant(1)", "_G.f:prototype:prototype(3):constant(1)");
+  check("f:prototype:debugname( 2 )", "_G.f:prototype:debugname(2)");
   check("t:key('k'):key(0x1F)", "_G.t:key(\"k\"):key(0x1f)");
 }
 
