@@ -1,5 +1,5 @@
-/* c_names.c - names of C functions: the symbol that a file of the target has for their code, else the
- * library name they are reachable by ("string.format").
+/* c_names.c - names of C functions: the symbol that a file of the target has for their code, else
+ * the library name they are reachable by ("string.format").
  *
  * The library names come from package.loaded of each VM, read once; where one function has several,
  * the shortest, then the first in text order, wins, so that the answer does not depend on hashing.

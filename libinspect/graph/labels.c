@@ -119,9 +119,8 @@ static bool cache_thread(struct heap *heap, struct heap_vm *owner, object_id obj
   struct label_cache *cache = heap->labels;
   if (cache->has_thread && cache->thread == object) return true;
   cache->thread = object;
-  cache->has_thread =
-      !thread_load(&owner->vm, heap_address(heap, object), &cache->loaded) &&
-      thread_calls(&owner->vm, &cache->loaded, &cache->calls);
+  cache->has_thread = !thread_load(&owner->vm, heap_address(heap, object), &cache->loaded) &&
+                      thread_calls(&owner->vm, &cache->loaded, &cache->calls);
   return cache->has_thread;
 }
 
@@ -135,8 +134,8 @@ static void label_slot(struct heap *heap, struct heap_vm *owner, object_id objec
   const char *name;
   size_t size = 0;
   uint64_t function = 0;
-  thread_slot_name(&owner->vm, thread, &heap->labels->calls, place.detail, &label->level,
-                   &function, &name, &size);
+  thread_slot_name(&owner->vm, thread, &heap->labels->calls, place.detail, &label->level, &function,
+                   &name, &size);
   if (name && size) label_text(label, arena, name, size);
   if (label->level == UINT32_MAX) return;
   struct lua_value value = thread_slot(&owner->vm, thread, function);

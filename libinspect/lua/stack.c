@@ -304,9 +304,9 @@ static size_t call_of_slot(const struct lua_calls *calls, uint64_t slot) {
   return low;
 }
 
-void thread_slot_name(struct vm *vm, const struct lua_thread *thread,
-                      const struct lua_calls *calls, uint64_t slot, uint32_t *level,
-                      uint64_t *function, const char **name, size_t *size) {
+void thread_slot_name(struct vm *vm, const struct lua_thread *thread, const struct lua_calls *calls,
+                      uint64_t slot, uint32_t *level, uint64_t *function, const char **name,
+                      size_t *size) {
   *level = UINT32_MAX;
   *name = NULL;
   size_t call = call_of_slot(calls, slot);

@@ -71,9 +71,9 @@ struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *threa
 /* What a slot is: the level of its call and the local's name (raw bytes, NULL if it has none:
  * temporaries, C functions). `*level` is UINT32_MAX if no call owns it; `*function` the slot of the
  * call's function. `calls` are those of thread_calls: a stack may be deep, and is read once. */
-void thread_slot_name(struct vm *vm, const struct lua_thread *thread,
-                      const struct lua_calls *calls, uint64_t slot,
-                      uint32_t *level, uint64_t *function, const char **name, size_t *size);
+void thread_slot_name(struct vm *vm, const struct lua_thread *thread, const struct lua_calls *calls,
+                      uint64_t slot, uint32_t *level, uint64_t *function, const char **name,
+                      size_t *size);
 
 /* Where in the source a thread is: the innermost Lua function among its calls. */
 struct lua_place {

@@ -10,8 +10,8 @@
  * --skip instructions. With --most reached, or after END, the program is killed.
  *
  * A core holds what inspection needs and no more: the registers, all writable private memory and,
- * unless it is to be --bare, the auxiliary vector and the list of mapped files. x86-64 only; addresses are not randomized, so that
- * the same arguments write the same cores. */
+ * unless it is to be --bare, the auxiliary vector and the list of mapped files. x86-64 only;
+ * addresses are not randomized, so that runs are alike. */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -317,6 +317,8 @@ int main(int argc, char **argv) {
       options.most = value;
     else if (strcmp(argv[at], "--skip") == 0)
       options.skip = value;
+    else if (strcmp(argv[at], "--bare") == 0)
+      options.is_bare = value != 0;
     else if (strcmp(argv[at], "--random") == 0)
       options.is_random = true, options.seed = value;
     else

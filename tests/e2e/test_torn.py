@@ -1,0 +1,383 @@
+"""Cores taken between two instructions, wherever that is.
+
+tests/torn/stepper.c runs a program by single steps and writes a core at every Nth instruction, or
+after random numbers of them. tests/torn/states.lua brings a heap into the states that may be torn
+(a table being resized, a stack being moved, a collection, a compilation, ...) and says in the
+description of each tracked object what is true of it throughout. So each core can be judged:
+
+  no verdict is wrong; it may be unknown, if a fault says why
+  no entry of the tracker is lost
+  the residual is 0 or explained
+
+By default a sample under Debian's lua5.4, and packed cores of other releases; with LUA_INSPECT_LONG
+many more instructions, under all releases that Debian's suites have.
+"""
+
+import json
+import lzma
+import os
+import platform
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support import ROOT, clean_environment, inspect
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
+
+TORN = ROOT / "tests" / "torn"
+STATES = TORN / "states.lua"
+LONG = bool(os.environ.get("LUA_INSPECT_LONG"))
+SEED = os.environ.get("LUA_INSPECT_SEED", "1")
+
+RESIZED = "table .* was being resized; its old part was recovered from the native stack"
+MOVED = "the stack of the thread .* was being moved"
+
+# Scenario, options of the stepper, what some of the cores must say: in a note or of the residual.
+SCENARIOS = [
+    ("hash", ["--every", "211"], [RESIDUAL := "parts of the table", RESIZED]),
+    ("array", ["--every", "131"], [RESIDUAL, RESIZED]),
+    ("shrink", ["--every", "67"], [RESIDUAL, RESIZED]),
+    ("stack", ["--every", "167"], [MOVED]),
+    ("coroutines", ["--random", SEED, "--gap", "250", "--most", "100"], []),
+    ("collect", ["--random", SEED, "--gap", "1500", "--most", "60"], []),
+    ("generational", ["--random", SEED, "--gap", "1500", "--most", "60"], []),
+    ("finalizers", ["--random", SEED, "--gap", "1500", "--most", "40"], []),
+    ("parser", ["--random", SEED, "--gap", "400", "--most", "80"], ["the compiler"]),
+    ("objects", ["--random", SEED, "--gap", "800", "--most", "80"], []),
+    ("close", ["--random", SEED, "--gap", "400", "--most", "30"], ["being closed"]),
+]
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    """The folder with stepper, and host if Lua's headers are there."""
+    if platform.machine() != "x86_64":
+        pytest.skip("stepper knows x86-64 only")
+    if not shutil.which("gcc") or not shutil.which("lua5.4"):
+        pytest.skip("gcc or lua5.4 is not installed")
+    folder = tmp_path_factory.mktemp("tools")
+    warnings = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror"]
+    compiler = ["gcc", *warnings, "-o"]
+    source = str(TORN / "stepper.c")
+    subprocess.run([*compiler, folder / "stepper", source], check=True)
+    host = [*compiler, folder / "host", str(TORN / "host.c"), "-I/usr/include/lua5.4"]
+    subprocess.run([*host, "-llua5.4", "-lm"], stderr=subprocess.DEVNULL, check=False)
+    return folder
+
+
+@pytest.fixture
+def host(tools):
+    if not (tools / "host").exists():
+        pytest.skip("host.c cannot be built: is liblua5.4-dev installed?")
+    return str(tools / "host")
+
+
+@pytest.fixture(scope="module")
+def suites():
+    return Suites(ROOT / "build" / "suites")
+
+
+def step(tools, folder, command, scenario, *options):
+    """The cores that the stepper writes."""
+    folder.mkdir()
+    result = subprocess.run(
+        [tools / "stepper", *options, folder, *command, STATES, scenario],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=clean_environment(),
+        timeout=3000,
+        check=False,
+    )
+    if "PTRACE" in result.stderr:
+        pytest.skip("programs cannot be traced here: " + result.stderr.strip())
+    assert result.returncode == 0, result.stderr
+    return sorted(folder.glob("*.core"))
+
+
+class Seen:
+    """What `leaks` says of one core."""
+
+    def __init__(self, core):
+        self.core = core
+        result = inspect(core, "leaks", "--all", "--json")
+        assert result.returncode in (0, 1), f"{core}: {result.stdout}{result.stderr}"
+        answer = json.loads(result.stdout)
+        (self.vm,) = answer["vms"]
+        self.entries = [(e["description"], e["verdict"]) for e in answer["entries"]]
+        self.faults = [fault["message"] for fault in answer["faults"]]
+        self.notes = [note["message"] for note in answer["notes"]]
+
+    def keeps(self):
+        return sum((name or "").startswith("keep") for name, _ in self.entries)
+
+    def problems(self):
+        """What is wrong with the answer."""
+        right = {"keep": ["leaked"], "drop": ["garbage"]}
+        for name, verdict in self.entries:
+            if verdict == "unknown":
+                if not self.faults:
+                    yield f"{name} is unknown, but there is no fault"
+            elif verdict not in right.get((name or "?").split()[0], [verdict]):
+                yield f"{name} is {verdict}"
+        state = self.vm["residual_state"]
+        explanation = self.vm["residual_explanation"]
+        if (self.vm["residual_bytes"] == 0) != (state == "none"):
+            yield f"residual {self.vm['residual_bytes']} is {state}"
+        if state == "unexplained" or (state != "none" and not explanation):
+            yield f"residual {self.vm['residual_bytes']}: {explanation}"
+
+    def says(self, pattern):
+        texts = [*self.notes, self.vm["residual_explanation"] or ""]
+        return any(re.search(pattern, text) for text in texts)
+
+
+def survey(cores):
+    """Looks at all cores; returns what was seen, and deletes those that are in order."""
+    assert cores
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(Seen, cores))
+    most = max(one.keeps() for one in seen)
+    wrong = {}
+    for one in seen:
+        problems = list(one.problems())
+        if one.keeps() < most:
+            problems.append(f"{most - one.keeps()} entries are missing")
+        if problems:
+            wrong[one.core.name] = problems
+        else:
+            one.core.unlink()
+    assert not wrong
+    return seen
+
+
+def unknown(seen):
+    return sum(any(v == "unknown" for _, v in one.entries) for one in seen)
+
+
+@pytest.mark.parametrize("row", SCENARIOS, ids=[row[0] for row in SCENARIOS])
+def test_state(row, tools, tmp_path):
+    scenario, options, wanted = row
+    seen = survey(step(tools, tmp_path / "cores", ["lua5.4"], scenario, *options))
+    for pattern in wanted:
+        assert any(one.says(pattern) for one in seen), pattern
+    if scenario != "close":  # where the lists are freed, nothing else can be said
+        assert unknown(seen) <= len(seen) // 20
+
+
+def test_phases(tools, tmp_path):
+    """Incremental steps: the cores are of all phases that take time."""
+    options = ["--random", SEED, "--gap", "2500", "--most", "120"]
+    cores = step(tools, tmp_path / "cores", ["lua5.4"], "steps", *options)
+    phases = set()
+    for core in cores[::2]:
+        phases.add(json.loads(inspect(core, "gc", "--json").stdout)["gc"][0]["phase"])
+    assert {"propagate", "atomic", "sweep-allgc"} <= phases
+    survey(cores)
+
+
+def test_emergency(tools, host, tmp_path):
+    """The allocator returns NULL: everything is collected in the middle of an allocation."""
+    options = ["--random", SEED, "--gap", "900", "--most", "80"]
+    seen = survey(
+        step(tools, tmp_path / "cores", [host, "refusing"], "emergency", *options)
+    )
+    assert sum(one.says("an emergency collection") for one in seen) > len(seen) // 2
+    assert unknown(seen) == 0
+
+
+@pytest.mark.parametrize("scenario", ["hash", "shrink", "array"])
+def test_other_allocator(scenario, tools, host, tmp_path):
+    """No words before blocks say how long they are."""
+    cores = step(tools, tmp_path / "cores", [host, "pools"], scenario, "--every", "149")
+    seen = survey(cores)
+    assert any(one.says(RESIZED) for one in seen)
+
+
+def random_instructions(tools, folder, command, count, seed):
+    """Cores at random instructions of a program that allocates all the time, some at a time."""
+    seen = []
+    for first in range(0, count, 100):
+        options = ["--gap", "3000", "--most", str(min(100, count - first))]
+        cores = folder / f"{first}"
+        run = ["--random", str(int(seed) + first), *options]
+        seen += survey(step(tools, cores, command, "random", *run))
+        shutil.rmtree(cores)
+    return seen
+
+
+def test_random_instructions(tools, tmp_path):
+    count = 1000 if LONG else 50
+    seen = random_instructions(tools, tmp_path, ["lua5.4"], count, SEED)
+    print(f"{len(seen)} cores: residual not 0 in", end=" ")
+    print(sum(one.vm["residual_bytes"] != 0 for one in seen), end=", ")
+    print(
+        f"of these not found in {sum(one.says('not found') for one in seen)};", end=" "
+    )
+    print(f"a verdict unknown in {unknown(seen)}")
+    assert unknown(seen) <= max(2, count // 50)
+
+
+@pytest.mark.skipif(not LONG, reason="takes minutes: set LUA_INSPECT_LONG")
+@pytest.mark.parametrize("number", sorted(WANTED))
+def test_releases(number, tools, suites, tmp_path):
+    try:
+        command = suites.release(number).command
+    except Unavailable as error:
+        pytest.skip(f"Lua {number} cannot be had: {error}")
+    for scenario, _, wanted in SCENARIOS:
+        options = ["--every", "31" if wanted and scenario != "close" else "97"]
+        cores = tmp_path / scenario
+        seen = survey(step(tools, cores, command, scenario, *options, "--most", "1000"))
+        for pattern in wanted:
+            assert any(one.says(pattern) for one in seen), (scenario, pattern)
+        shutil.rmtree(cores)
+    random_instructions(tools, tmp_path, command, 200, SEED)
+
+
+# ---- Packed cores of other releases -----------------------------------------------------------
+
+
+PACKED = json.loads((TORN / "cores" / "cores.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(PACKED))
+def test_packed(name, tmp_path):
+    core = tmp_path / f"{name}.core"
+    core.write_bytes(lzma.decompress((TORN / "cores" / f"{core.name}.xz").read_bytes()))
+    (seen,) = survey([core])
+    assert seen.says(PACKED[name]["note"])
+    assert seen.keeps() >= 4
+    assert unknown([seen]) == 0
+
+
+# ---- The running function ---------------------------------------------------------------------
+
+
+def test_running_function(tools, tmp_path):
+    """An object in a register above the top of the stack; a line that is not the saved one."""
+    lines = STATES.read_text().splitlines()
+    (line,) = (
+        i + 1 for i, text in enumerate(lines) if text.endswith("-- the line that runs")
+    )
+    options = ["--skip", "5000", "--random", SEED, "--gap", "400", "--most", "40"]
+    cores = step(tools, tmp_path / "cores", ["lua5.4"], "frame", *options)
+    exact = 0
+    for core in cores:
+        text = inspect(core, "leaks", "--wide").stdout
+        assert '"keep register"' in text
+        assert "local object" in text
+        assert "(maybe: above the top of a running function)" in text
+        place = re.search(r"main thread, (at|near) states.lua:(\d+)", text)
+        if place[1] == "at":
+            exact += 1
+            assert int(place[2]) == line
+    assert exact > len(cores) * 3 // 4
+    survey(cores)
+
+
+# ---- Damage -----------------------------------------------------------------------------------
+
+
+HEADER, SEGMENT = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ")
+PT_LOAD, PT_NOTE, PT_NULL = 1, 4, 0
+
+
+class Image:
+    """A core's bytes, by address."""
+
+    def __init__(self, path):
+        self.bytes = bytearray(path.read_bytes())
+        count = HEADER.unpack_from(self.bytes)[10]
+        self.rows = [HEADER.size + i * SEGMENT.size for i in range(count)]
+        self.segments = [SEGMENT.unpack_from(self.bytes, row) for row in self.rows]
+
+    def offset(self, address):
+        for kind, _, offset, start, _, size, _, _ in self.segments:
+            if kind == PT_LOAD and start <= address < start + size:
+                return offset + address - start
+        return None
+
+    def word(self, address):
+        at = self.offset(address)
+        return None if at is None else struct.unpack_from("<Q", self.bytes, at)[0]
+
+    def drop_notes(self):
+        for row, segment in zip(self.rows, self.segments):
+            if segment[0] == PT_NOTE:
+                struct.pack_into("<I", self.bytes, row, PT_NULL)
+
+    def native_words(self):
+        (note,) = (segment for segment in self.segments if segment[0] == PT_NOTE)
+        registers = struct.unpack_from("<27Q", self.bytes, note[2] + 20 + 112)
+        yield from registers
+        stack = self.offset(registers[19])
+        count = min(1000, (len(self.bytes) - stack) // 8)
+        yield from struct.unpack_from(f"<{count}Q", self.bytes, stack)
+
+
+@pytest.fixture(scope="module")
+def torn_core(tools, tmp_path_factory):
+    """A core in the middle of reinserting the entries of a table."""
+    folder = tmp_path_factory.mktemp("torn") / "cores"
+    options = ["--skip", "22500", "--every", "101", "--most", "30"]
+    for core in step(tools, folder, ["lua5.4"], "hash", *options):
+        if Seen(core).says(RESIZED):
+            return core
+    return pytest.fail("no core was taken while the table was being resized")
+
+
+def test_lost_entries(torn_core, tmp_path):
+    """One node of the old part is damaged: the others are recovered, and one is missed."""
+    image = Image(torn_core)
+    wanted = (Seen(torn_core).vm["residual_bytes"] + 8 + 15) & ~15
+    blocks = {
+        word
+        for word in image.native_words()
+        if word % 16 == 0 and image.word(word - 8) in (wanted, wanted | 1)
+    }
+    told = []
+    for block in blocks:
+        damaged = Image(torn_core)
+        for node in range(4, 8):
+            damaged.bytes[damaged.offset(block + 24 * node + 8)] = 0x7F
+        core = tmp_path / f"{block:x}.core"
+        core.write_bytes(damaged.bytes)
+        told += [
+            fault for fault in Seen(core).faults if "entries could not be read" in fault
+        ]
+    assert told
+    assert "4 entries could not be read" in told[0]
+
+
+def test_without_registers(torn_core, tmp_path):
+    """Without threads nothing can be recovered: what is not reached is unknown, not garbage."""
+    image = Image(torn_core)
+    image.drop_notes()
+    core = tmp_path / "bare.core"
+    core.write_bytes(image.bytes)
+    seen = Seen(core)
+    assert list(seen.problems()) == []
+    assert unknown([seen]) == 1
+    assert any("not found" in fault for fault in seen.faults)
+
+
+def test_text(torn_core):
+    """What was recovered, and what the residual is, stands at the end of every answer."""
+    text = inspect(torn_core, "states").stdout
+    assert re.search(
+        r"^residual +\d+ B: parts of the table 0x[0-9a-f]+, which was", text, re.M
+    )
+    assert re.search(
+        r"^note +dumped while table 0x[0-9a-f]+ was being resized; its", text, re.M
+    )
+    assert max(map(len, text.splitlines())) <= 100
