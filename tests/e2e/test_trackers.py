@@ -117,8 +117,8 @@ def test_ages_by_the_cpu_clock(make_core, tmp_path):
     entries = document(make_core(script, "kernel").path, "leaks")["entries"]
     ages = [entry["age_seconds"] for entry in entries]
     # the processor time that the kernel takes for the dump counts too: equal for both
-    assert ages[0] - ages[1] == pytest.approx(0.2, abs=0.02)
-    assert 0.2 <= ages[1] < 1
+    assert ages[0] - ages[1] == pytest.approx(0.2, abs=0.05)
+    assert 0.1 < ages[1] < 1
 
 
 def test_finding_does_not_depend_on_the_time_of_the_dump(core, answer, tmp_path):
