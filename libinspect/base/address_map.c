@@ -85,7 +85,7 @@ uint64_t address_map_address(const struct address_map *map, uint32_t granule) {
 }
 
 const uint8_t *address_map_bytes(const struct address_map *map, uint32_t granule, size_t *hint,
-                                 uint64_t *available) {
+                                 uint64_t *place, uint64_t *available) {
   const struct address_range *range = &map->ranges[*hint];
   bool is_here = *hint < map->range_count && granule >= range->first &&
                  granule - range->first < granules(map, range);
@@ -96,6 +96,7 @@ const uint8_t *address_map_bytes(const struct address_map *map, uint32_t granule
   uint64_t address =
       align_up(map, range->start) + ((uint64_t)(granule - range->first) << map->shift);
   bool is_inside = address >= range->start && address < range->end;
+  *place = address;
   *available = is_inside ? range->end - address : 0;
   return is_inside ? range->bytes + (address - range->start) : NULL;
 }

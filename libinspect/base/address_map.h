@@ -85,9 +85,10 @@ static inline bool address_map_mark(struct address_map *map, uint32_t granule) {
 /* The target address of a granule: binary search over the ranges. */
 uint64_t address_map_address(const struct address_map *map, uint32_t granule);
 
-/* The host address of a granule's bytes and how many of them the range holds from there on. */
+/* The host address of a granule's bytes, its target address, and how many bytes the range holds
+ * from there on. */
 const uint8_t *address_map_bytes(const struct address_map *map, uint32_t granule, size_t *hint,
-                                 uint64_t *available);
+                                 uint64_t *address, uint64_t *available);
 
 /* Builds the directory of ranks. No marks may be set afterwards. */
 MUST_CHECK struct inspect_error *address_map_seal(struct address_map *map);

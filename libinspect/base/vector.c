@@ -1,6 +1,8 @@
 /* vector.c - growable arrays: capacity grows by half, at least 16 elements. */
 #include "base/vector.h"
 
+#include "base/large.h"
+
 #include <stdint.h>
 
 bool vector_grow(void **items, size_t count, size_t *capacity, size_t more, size_t element_size) {
@@ -14,4 +16,22 @@ bool vector_grow(void **items, size_t count, size_t *capacity, size_t more, size
   *items = moved;
   *capacity = grown;
   return true;
+}
+
+void vector_grow_large(void **items, size_t count, size_t *capacity, size_t wanted,
+                       size_t element_size) {
+  if (wanted <= *capacity || count) return;
+  void *large = large_alloc(wanted, element_size);
+  if (!large) return;
+  free(*items);
+  *items = large;
+  *capacity = wanted;
+}
+
+void vector_shrink(void **items, size_t count, size_t *capacity, size_t element_size) {
+  if (!count || count == *capacity) return;
+  void *moved = realloc(*items, count * element_size);
+  if (!moved) return;
+  *items = moved;
+  *capacity = count;
 }

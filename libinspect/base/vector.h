@@ -26,6 +26,17 @@
    vector_grow((void **)&(vector)->items, (vector)->count, &(vector)->capacity, (more),            \
                sizeof *(vector)->items))
 
+/* Makes room for some `count` elements in all, in memory that costs little until it is used. May do
+ * nothing: whoever adds elements reserves or pushes as always. */
+#define vector_prepare(vector, wanted)                                                             \
+  vector_grow_large((void **)&(vector)->items, (vector)->count, &(vector)->capacity, (wanted),     \
+                    sizeof *(vector)->items)
+
+/* Gives back what was reserved and is not used. */
+#define vector_trim(vector)                                                                        \
+  vector_shrink((void **)&(vector)->items, (vector)->count, &(vector)->capacity,                   \
+                sizeof *(vector)->items)
+
 #define vector_push(vector, element)                                                               \
   (vector_reserve((vector), 1) ? ((vector)->items[(vector)->count++] = (element), true) : false)
 
@@ -33,5 +44,8 @@
   (free((vector)->items), (vector)->items = NULL, (vector)->count = (vector)->capacity = 0)
 
 bool vector_grow(void **items, size_t count, size_t *capacity, size_t more, size_t element_size);
+void vector_grow_large(void **items, size_t count, size_t *capacity, size_t wanted,
+                       size_t element_size);
+void vector_shrink(void **items, size_t count, size_t *capacity, size_t element_size);
 
 #endif

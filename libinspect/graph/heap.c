@@ -81,15 +81,24 @@ static struct inspect_error *walk_exactly(struct heap *heap, size_t index,
   return walk_vm(heap, index, discovery, work);
 }
 
+/* Whether the last walk shows a heap that was caught in the middle of something, or is damaged. */
+static bool is_unsettled(const struct heap_vm *owner, const struct discovery *found) {
+  return owner->residual || found->balance || found->problems.count || found->moving_thread ||
+         found->moving_upvalue;
+}
+
 /* The walk, what it missed found again, and what it could not make sense of settled. */
 static struct inspect_error *read_vm(struct heap *heap, size_t index, struct discovery *found,
                                      const struct work *work) {
   enum { MOST_ROUNDS = 3 };
   struct heap_vm *owner = &heap->vms[index];
   TRY(walk_exactly(heap, index, found, work));
+  if (!found->is_careful && is_unsettled(owner, found)) {
+    found->is_suspicious = true;
+    return NULL;
+  }
   for (int round = 0; round < MOST_ROUNDS; round++) {
-    bool is_torn = owner->residual || found->balance || found->problems.count ||
-                   found->moving_thread || found->moving_upvalue;
+    bool is_torn = is_unsettled(owner, found);
     if (is_torn) TRY(torn_find(heap, index, found, &is_torn));
     if (!is_torn) break;
     walk_undo(heap, index, found);
@@ -113,7 +122,8 @@ static void adopt(struct heap *heap, struct discovery *found) {
   graph->big = found->bigs.items;
   graph->big_count = found->bigs.count;
   graph->incomplete = found->incomplete;
-  vector_free(&found->firsts);
+  graph->first = found->first.items;
+  graph->block_first = found->block_first.items;
   vector_free(&found->problems);
 }
 
@@ -207,12 +217,53 @@ static struct inspect_error *add_roots(struct heap *heap) {
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
+/* Makes room for what the VMs say that they have. */
+static void prepare(struct heap *heap, struct discovery *found) {
+  enum { SMALL_OBJECT = 40, SMALL_REFERENCE = 16, LITTLE = 1 << 24 };
+  uint64_t bytes = 0, most = heap->map.granule_count << heap->map.shift;
+  for (size_t i = 0; i < heap->vm_count; i++)
+    bytes += heap->vms[i].vm.heap_bytes < most ? heap->vms[i].vm.heap_bytes : most;
+  if (bytes > most) bytes = most;
+  if (bytes < LITTLE) return;
+  size_t objects = (size_t)bytes / SMALL_OBJECT, references = (size_t)bytes / SMALL_REFERENCE;
+  vector_prepare(&found->granules, objects);
+  vector_prepare(&found->types, objects);
+  vector_prepare(&found->flags, objects);
+  vector_prepare(&found->bytes, objects);
+  vector_prepare(&found->first, objects);
+  vector_prepare(&found->targets, references);
+  vector_prepare(&found->kinds, references);
+}
+
+/* Reads all VMs and links their objects, unless something is found to be wrong on the way. */
+static struct inspect_error *read_vms(struct heap *heap, struct discovery *found,
+                                      const struct work *work) {
+  prepare(heap, found);
+  for (size_t i = 0; !found->is_suspicious && i < heap->vm_count; i++)
+    TRY(read_vm(heap, i, found, work));
+  if (found->is_suspicious) return NULL;
+  discovery_trim(found);
+  return link_objects(heap, found, work);
+}
+
+/* Back to what was known before read_vms. */
+static void forget_objects(struct heap *heap, struct discovery *found) {
+  for (size_t i = heap->vm_count; i-- > 0;)
+    walk_undo(heap, i, found);
+  discovery_free(found);
+  *found = (struct discovery){0};
+  free(heap->by_rank);
+  heap->by_rank = NULL;
+}
+
 struct inspect_error *heap_build(struct heap *heap, const struct work *work) {
   struct discovery found = {0};
-  struct inspect_error *error = NULL;
-  for (size_t i = 0; !error && i < heap->vm_count; i++)
-    error = read_vm(heap, i, &found, work);
-  if (!error) error = link_objects(heap, &found, work);
+  struct inspect_error *error = read_vms(heap, &found, work);
+  if (!error && found.is_suspicious) {
+    forget_objects(heap, &found);
+    found.is_careful = true;
+    error = read_vms(heap, &found, work);
+  }
   if (error) {
     discovery_free(&found);
     return error;

@@ -9,14 +9,17 @@
  * overlap. Invariant: references are written at or before the place they were read from. */
 #include "graph/link.h"
 
+#include "base/large.h"
+
 enum { BATCH = 256 };
 
 struct batch {
   uint32_t rank[BATCH]; /* of the object; NO_GRANULE: there is none */
 };
 
-/* Turns `count` granules at `targets` into ids; NO_OBJECT where no object is. */
-static inline void convert_batch(const struct address_map *map, const object_id *by_rank,
+/* Turns `count` granules at `targets` into ids; NO_OBJECT where no object is. Returns whether there
+ * was one everywhere. */
+static inline bool convert_batch(const struct address_map *map, const object_id *by_rank,
                                  uint32_t *targets, size_t count, struct batch *batch) {
   for (size_t i = 0; i < count; i++) {
     __builtin_prefetch(&map->marks[targets[i] >> 6]);
@@ -27,44 +30,51 @@ static inline void convert_batch(const struct address_map *map, const object_id 
     batch->rank[i] = is_object ? address_map_rank(map, targets[i]) : NO_GRANULE;
     if (is_object) __builtin_prefetch(&by_rank[batch->rank[i]]);
   }
-  for (size_t i = 0; i < count; i++)
+  bool is_whole = true;
+  for (size_t i = 0; i < count; i++) {
     targets[i] = batch->rank[i] == NO_GRANULE ? NO_OBJECT : by_rank[batch->rank[i]];
+    is_whole &= targets[i] != NO_OBJECT;
+  }
+  return is_whole;
 }
 
-static void convert_plain(const struct address_map *map, const object_id *by_rank,
+static bool convert_plain(const struct address_map *map, const object_id *by_rank,
                           uint32_t *targets, size_t count) {
   struct batch batch;
+  bool is_whole = true;
   for (size_t i = 0; i < count; i += BATCH)
-    convert_batch(map, by_rank, targets + i, count - i < BATCH ? count - i : BATCH, &batch);
+    is_whole &=
+        convert_batch(map, by_rank, targets + i, count - i < BATCH ? count - i : BATCH, &batch);
+  return is_whole;
 }
 
 #if defined __x86_64__
 /* The same with the processor's own population count. */
-__attribute__((target("popcnt"))) static void convert_popcnt(const struct address_map *map,
+__attribute__((target("popcnt"))) static bool convert_popcnt(const struct address_map *map,
                                                              const object_id *by_rank,
                                                              uint32_t *targets, size_t count) {
   struct batch batch;
+  bool is_whole = true;
   for (size_t i = 0; i < count; i += BATCH)
-    convert_batch(map, by_rank, targets + i, count - i < BATCH ? count - i : BATCH, &batch);
+    is_whole &=
+        convert_batch(map, by_rank, targets + i, count - i < BATCH ? count - i : BATCH, &batch);
+  return is_whole;
 }
 #endif
 
-static void convert(const struct address_map *map, const object_id *by_rank, uint32_t *targets,
+static bool convert(const struct address_map *map, const object_id *by_rank, uint32_t *targets,
                     size_t count) {
 #if defined __x86_64__
-  if (__builtin_cpu_supports("popcnt")) {
-    convert_popcnt(map, by_rank, targets, count);
-    return;
-  }
+  if (__builtin_cpu_supports("popcnt")) return convert_popcnt(map, by_rank, targets, count);
 #endif
-  convert_plain(map, by_rank, targets, count);
+  return convert_plain(map, by_rank, targets, count);
 }
 
 static struct inspect_error *number_objects(struct heap *heap, const struct discovery *found) {
   const uint32_t *granules = found->granules.items;
   size_t count = found->granules.count;
   TRY(address_map_seal(&heap->map));
-  heap->by_rank = malloc((count + 1) * sizeof *heap->by_rank);
+  heap->by_rank = large_alloc(count + 1, sizeof *heap->by_rank);
   uint32_t *ranks = malloc((count < BATCH ? count + 1 : BATCH) * sizeof *ranks);
   if (!heap->by_rank || !ranks) {
     free(ranks);
@@ -85,29 +95,60 @@ static struct inspect_error *number_objects(struct heap *heap, const struct disc
   return NULL;
 }
 
-/* Converts the references of 65536 objects (or what is left), then moves them up over the dropped
- * ones while the rows are laid out. */
-static struct inspect_error *link_block(struct heap *heap, struct discovery *found, uint64_t block,
+/* Whether a reference may lead to an object of another type than it says: stale stack slots, the
+ * leftovers of collected strings, what a dead object refers to. */
+static bool may_differ(const struct discovery *found, size_t begin, size_t end, uint64_t reference,
+                       enum reference_kind kind) {
+  if (kind == REFERENCE_MAYBE_STACK || kind == REFERENCE_LEFTOVER) return true;
+  while (end - begin > 1) {
+    size_t middle = begin + (end - begin) / 2;
+    if (discovery_row(found, middle) <= reference)
+      begin = middle;
+    else
+      end = middle;
+  }
+  return (found->flags.items[begin] & OBJECT_DEAD) != 0;
+}
+
+/* Compares the types of what the references of the objects begin .. end - 1 lead to with what they
+ * say, and leaves their kinds alone. */
+static void check_types(struct discovery *found, size_t begin, size_t end, uint64_t first,
+                        uint64_t last) {
+  const uint32_t *targets = found->targets.items;
+  const uint8_t *types = found->types.items;
+  uint8_t *kinds = found->kinds.items;
+  for (uint64_t i = first; i < last; i++) {
+    uint8_t type = kinds[i] >> KIND_BITS;
+    kinds[i] &= (1 << KIND_BITS) - 1;
+    if (targets[i] == NO_OBJECT || __builtin_expect(types[targets[i]] == type, 1)) continue;
+    if (!may_differ(found, begin, end, i, kinds[i])) found->is_suspicious = true;
+  }
+}
+
+/* Converts the references of one block of objects, then moves them up over the dropped ones, if
+ * any were, and lays out the rows anew. `*kept`: references of the blocks before. */
+static struct inspect_error *link_block(struct heap *heap, struct discovery *found, size_t block,
                                         uint64_t *kept) {
-  struct graph *graph = &heap->graph;
-  uint64_t count = found->granules.count, begin = block << 16;
-  uint64_t end = count - begin > 1 << 16 ? begin + (1 << 16) : count;
-  uint64_t first = begin < count ? found->firsts.items[begin] : found->targets.count;
-  uint64_t last = end < count ? found->firsts.items[end] : found->targets.count;
+  size_t count = found->granules.count, begin = block * ROW_BLOCK;
+  size_t end = count - begin > ROW_BLOCK ? begin + ROW_BLOCK : count;
+  uint64_t first = found->block_first.items[block];
+  uint64_t last = end < count ? found->block_first.items[block + 1] : found->targets.count;
   uint32_t *targets = found->targets.items;
   uint8_t *kinds = found->kinds.items;
-  convert(&heap->map, heap->by_rank, targets + first, last - first);
-  graph->block_first[block] = *kept;
-  for (uint64_t object = begin; object < end; object++) {
-    uint64_t offset = *kept - graph->block_first[block];
-    if (offset > UINT32_MAX)
-      return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references in one place");
-    graph->first[object] = (uint32_t)offset;
-    uint64_t row_end = object + 1 < count ? found->firsts.items[object + 1] : last;
-    for (uint64_t i = found->firsts.items[object]; i < row_end; i++) {
-      if (targets[i] == NO_OBJECT) continue;
-      targets[*kept] = targets[i];
-      kinds[(*kept)++] = kinds[i];
+  bool is_whole = convert(&heap->map, heap->by_rank, targets + first, last - first);
+  if (!found->is_careful) check_types(found, begin, end, first, last);
+  if (is_whole && *kept == first) {
+    *kept = last;
+    return NULL;
+  }
+  uint64_t row = first;
+  for (size_t object = begin; object < end; object++) {
+    uint64_t row_end = object + 1 < end ? first + found->first.items[object + 1] : last;
+    discovery_set_row(found, object, *kept);
+    for (; row < row_end; row++) {
+      if (targets[row] == NO_OBJECT) continue;
+      targets[*kept] = targets[row];
+      kinds[(*kept)++] = kinds[row];
     }
   }
   return NULL;
@@ -116,20 +157,17 @@ static struct inspect_error *link_block(struct heap *heap, struct discovery *fou
 struct inspect_error *link_objects(struct heap *heap, struct discovery *found,
                                    const struct work *work) {
   struct graph *graph = &heap->graph;
-  uint64_t count = found->granules.count, blocks = (count >> 16) + 1, kept = 0;
+  size_t count = found->granules.count, blocks = found->block_first.count;
+  uint64_t kept = 0;
   TRY(number_objects(heap, found));
   if (work_stops(work, "numbering objects", count, count)) return error_interrupted();
-  graph->first = malloc((count + 1) * sizeof *graph->first);
-  graph->block_first = malloc(blocks * sizeof *graph->block_first);
-  if (!graph->first || !graph->block_first) return error_no_memory();
-  for (uint64_t block = 0; block < blocks; block++) {
+  if (!vector_reserve(&found->first, 1) || !vector_reserve(&found->block_first, 1))
+    return error_no_memory();
+  for (size_t block = 0; block < blocks; block++) {
     TRY(link_block(heap, found, block, &kept));
     if (work_stops(work, "linking objects", block, blocks)) return error_interrupted();
   }
-  uint64_t offset = kept - graph->block_first[count >> 16];
-  if (offset > UINT32_MAX)
-    return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references in one place");
-  graph->first[count] = (uint32_t)offset;
+  discovery_set_row(found, count, kept);
   graph->object_count = (uint32_t)count;
   graph->reference_count = kept;
   return NULL;

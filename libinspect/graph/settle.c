@@ -171,11 +171,15 @@ static void keep_references(struct settling *settling, object_id object, uint64_
 static void compact(struct settling *settling, object_id *names) {
   struct discovery *found = settling->found;
   object_id first = settling->owner->first, kept = first;
-  uint64_t end = found->targets.count, row = found->firsts.items[first];
+  uint64_t end = found->targets.count, block = found->block_first.items[first >> 16];
+  uint64_t row = block + found->first.items[first];
   size_t count = found->granules.count, bigs = 0;
   found->targets.count = found->kinds.count = (size_t)row;
   for (object_id object = first; object < count; object++) {
-    uint64_t next = object + 1 < count ? found->firsts.items[object + 1] : end;
+    /* read before it is written: kept is never ahead */
+    if ((object + 1) % ROW_BLOCK == 0 && object + 1 < count)
+      block = found->block_first.items[(object + 1) >> 16];
+    uint64_t next = object + 1 < count ? block + found->first.items[object + 1] : end;
     names[object - first] = NO_OBJECT;
     if (!bitset_has(&settling->dropped, found->granules.items[object])) {
       names[object - first] = kept;
@@ -183,13 +187,14 @@ static void compact(struct settling *settling, object_id *names) {
       found->types.items[kept] = found->types.items[object];
       found->flags.items[kept] = found->flags.items[object];
       found->bytes.items[kept] = found->bytes.items[object];
-      found->firsts.items[kept] = found->targets.count;
+      discovery_set_row(found, kept, found->targets.count);
       keep_references(settling, kept++, row, next);
     }
     row = next;
   }
   found->granules.count = found->types.count = found->flags.count = kept;
-  found->bytes.count = found->firsts.count = kept;
+  found->bytes.count = found->first.count = kept;
+  found->block_first.count = ((size_t)kept + ROW_BLOCK - 1) / ROW_BLOCK;
   for (size_t i = 0; i < found->bigs.count; i++) {
     struct graph_big big = found->bigs.items[i];
     if (big.object >= first) big.object = names[big.object - first];
@@ -266,7 +271,7 @@ object_id newest_object(struct heap *heap, size_t index, const struct discovery 
   if (newest == NO_OBJECT) return NO_OBJECT;
   /* lua_newthread puts the thread on the stack before it fills it in */
   if (found->types.items[newest] == OBJECT_THREAD) return newest;
-  for (uint64_t i = found->firsts.items[owner->first]; i < found->targets.count; i++)
+  for (uint64_t i = discovery_row(found, owner->first); i < found->targets.count; i++)
     if (found->targets.items[i] == granule) return NO_OBJECT;
   return newest;
 }

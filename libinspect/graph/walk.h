@@ -27,13 +27,16 @@ struct problem {
 /* What discovery fills, all VMs one after the other. References are granules until heap_build
  * converts them to ids. */
 struct discovery {
+  bool is_careful;                  /* set before the first walk: see walk.c                    */
+  bool is_suspicious;               /* something is wrong: a careful walk is needed             */
   struct VECTOR(uint32_t) granules; /* of each object, in order of discovery: also the queue    */
   struct VECTOR(uint8_t) types;     /* before the visit: the expected tag                       */
   struct VECTOR(uint8_t) flags;
   struct VECTOR(uint32_t) bytes;
-  struct VECTOR(uint64_t) firsts; /* first reference of each object                           */
+  struct VECTOR(uint32_t) first; /* first reference of each object, see discovery_row         */
+  struct VECTOR(uint64_t) block_first; /* ... of each ROW_BLOCK objects                         */
   struct VECTOR(uint32_t) targets;
-  struct VECTOR(uint8_t) kinds;
+  struct VECTOR(uint8_t) kinds; /* unless is_careful with the type of the target, see KIND_BITS */
   struct VECTOR(struct graph_big) bigs;
   /* Of the last VM: */
   struct VECTOR(struct problem) problems;
@@ -46,12 +49,32 @@ struct discovery {
   bool incomplete_before; /* ... and already were when the walk of the last VM began           */
 };
 
+enum {
+  ROW_BLOCK = 1 << 16,
+  KIND_BITS = 5, /* of an element of kinds; above it the object_type that the reference says */
+};
+
+/* Where the references of an object begin in targets and kinds. */
+static inline uint64_t discovery_row(const struct discovery *found, size_t object) {
+  return found->block_first.items[object / ROW_BLOCK] + found->first.items[object];
+}
+
+/* Sets it, for an object not before the last one of which it was set. */
+static inline void discovery_set_row(struct discovery *found, size_t object, uint64_t row) {
+  uint64_t *block = &found->block_first.items[object / ROW_BLOCK];
+  if (object % ROW_BLOCK == 0) *block = row;
+  found->first.items[object] = (uint32_t)(row - *block);
+}
+
 /* Discovers the objects of heap->vms[index] from its lists, roots and their references. */
 MUST_CHECK struct inspect_error *walk_vm(struct heap *heap, size_t index,
                                          struct discovery *discovery, const struct work *work);
 
 /* Takes back what walk_vm found, so that another layout can be tried. */
 void walk_undo(struct heap *heap, size_t index, struct discovery *discovery);
+
+/* Gives back memory that was reserved and not used. */
+void discovery_trim(struct discovery *discovery);
 
 void discovery_free(struct discovery *discovery);
 

@@ -22,48 +22,39 @@ struct lua_value value_load(const struct layout *layout, const uint8_t *bytes) {
   return value;
 }
 
-bool value_is_sound(struct lua_value value) {
-  if (value_is_object(value)) return lua54_type(value.tag) != OBJECT_TYPE_COUNT;
-  switch (value.tag) {
-  case TAG_NIL:
-  case TAG_NIL | 0x10: /* lobject.h: empty slot, absent key, (5.5) not a table */
-  case TAG_NIL | 0x20:
-  case TAG_NIL | 0x30:
-  case TAG_FALSE:
-  case TAG_TRUE:
-  case TAG_LIGHT_USERDATA:
-  case TAG_LIGHT_FUNCTION:
-  case TAG_INTEGER:
-  case TAG_FLOAT:
-    return true;
-  default:
-    return false;
-  }
-}
+#define OBJECT_TAGS(ENTRY)                                                                         \
+  ENTRY(TAG_SHORT_STRING, OBJECT_STRING)                                                           \
+  ENTRY(TAG_LONG_STRING, OBJECT_STRING)                                                            \
+  ENTRY(TAG_TABLE, OBJECT_TABLE)                                                                   \
+  ENTRY(TAG_LUA_FUNCTION, OBJECT_LUA_FUNCTION)                                                     \
+  ENTRY(TAG_C_FUNCTION, OBJECT_C_FUNCTION)                                                         \
+  ENTRY(TAG_USERDATA, OBJECT_USERDATA)                                                             \
+  ENTRY(TAG_THREAD, OBJECT_THREAD)                                                                 \
+  ENTRY(TAG_UPVALUE, OBJECT_UPVALUE)                                                               \
+  ENTRY(TAG_PROTOTYPE, OBJECT_PROTOTYPE)
 
-enum object_type lua54_type(uint8_t tag) {
-  switch (tag & ~TAG_COLLECTABLE) {
-  case TAG_SHORT_STRING:
-  case TAG_LONG_STRING:
-    return OBJECT_STRING;
-  case TAG_TABLE:
-    return OBJECT_TABLE;
-  case TAG_LUA_FUNCTION:
-    return OBJECT_LUA_FUNCTION;
-  case TAG_C_FUNCTION:
-    return OBJECT_C_FUNCTION;
-  case TAG_USERDATA:
-    return OBJECT_USERDATA;
-  case TAG_THREAD:
-    return OBJECT_THREAD;
-  case TAG_UPVALUE:
-    return OBJECT_UPVALUE;
-  case TAG_PROTOTYPE:
-    return OBJECT_PROTOTYPE;
-  default:
-    return OBJECT_TYPE_COUNT;
-  }
-}
+const uint8_t lua54_value_classes[256] = {[TAG_NIL] = VALUE_PLAIN,
+                                          /* lobject.h: empty slot, absent key, (5.5) not a table */
+                                          [TAG_NIL | 0x10] = VALUE_PLAIN,
+                                          [TAG_NIL | 0x20] = VALUE_PLAIN,
+                                          [TAG_NIL | 0x30] = VALUE_PLAIN,
+                                          [TAG_FALSE] = VALUE_PLAIN,
+                                          [TAG_TRUE] = VALUE_PLAIN,
+                                          [TAG_LIGHT_USERDATA] = VALUE_PLAIN,
+                                          [TAG_LIGHT_FUNCTION] = VALUE_PLAIN,
+                                          [TAG_INTEGER] = VALUE_PLAIN,
+                                          [TAG_FLOAT] = VALUE_PLAIN,
+#define ENTRY(tag, type) [tag | TAG_COLLECTABLE] = VALUE_OBJECT,
+                                          OBJECT_TAGS(ENTRY)
+#undef ENTRY
+};
+
+const uint8_t lua54_types[128] = {
+#define ENTRY(tag, type)                                                                           \
+  [tag] = (type) ^ OBJECT_TYPE_COUNT, [tag | TAG_COLLECTABLE] = (type) ^ OBJECT_TYPE_COUNT,
+    OBJECT_TAGS(ENTRY)
+#undef ENTRY
+};
 
 double value_number(const struct vm *vm, struct lua_value value) {
   (void)vm;

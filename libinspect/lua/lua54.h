@@ -2,8 +2,8 @@
  *
  * A load function checks one kind of object against bounds and types and returns NULL, or a static
  * text that says what is wrong (a fault, to be reported). After a load that returned NULL the
- * accessors of that object cannot fail. lua54_visit is the one enumeration of references: the graph
- * is built from it, and labels are found by running it again. */
+ * accessors of that object cannot fail. lua54_visit enumerates references (visit.h: so does the
+ * walk that builds the graph); labels are found by running it again. */
 #ifndef LUA_LUA54_H
 #define LUA_LUA54_H
 
@@ -42,8 +42,17 @@ struct lua_value {
 static inline bool value_is_empty(struct lua_value value) { return (value.tag & 0x0F) == 0; }
 static inline bool value_is_object(struct lua_value value) { return value.tag & TAG_COLLECTABLE; }
 static inline bool value_is_string(struct lua_value value) { return (value.tag & 0x0F) == 4; }
-/* Whether the tag is one that a value in a table, stack or upvalue can have. */
-bool value_is_sound(struct lua_value value);
+/* What a tag in a table, stack or upvalue says of the value there. */
+enum value_class {
+  VALUE_ABSURD, /* no value that Lua could have put there */
+  VALUE_PLAIN,  /* refers to no object                    */
+  VALUE_OBJECT,
+};
+extern const uint8_t lua54_value_classes[256]; /* enum value_class, by tag */
+static inline enum value_class value_class(uint8_t tag) { return lua54_value_classes[tag]; }
+static inline bool value_is_sound(struct lua_value value) {
+  return value_class(value.tag) != VALUE_ABSURD;
+}
 double value_number(const struct vm *vm, struct lua_value value);   /* of TAG_FLOAT */
 int64_t value_integer(const struct vm *vm, struct lua_value value); /* of TAG_INTEGER */
 
@@ -140,7 +149,11 @@ bool lua54_visit(struct vm *vm, uint64_t address, uint8_t tag, struct visit *vis
 /* Touches what lua54_visit will read first, `bytes` being the object's header (already cached). */
 void lua54_prefetch(struct vm *vm, const uint8_t *bytes);
 
-/* The type for a tag, OBJECT_TYPE_COUNT if it is none. */
-enum object_type lua54_type(uint8_t tag);
+/* The type for a tag, with or without TAG_COLLECTABLE; OBJECT_TYPE_COUNT if it is none. */
+extern const uint8_t lua54_types[128]; /* xor OBJECT_TYPE_COUNT, so that 0 is none */
+static inline enum object_type lua54_type(uint8_t tag) {
+  return tag < sizeof lua54_types ? (enum object_type)(lua54_types[tag] ^ OBJECT_TYPE_COUNT)
+                                  : OBJECT_TYPE_COUNT;
+}
 
 #endif

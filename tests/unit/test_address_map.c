@@ -68,8 +68,10 @@ static void check_numbers(const struct address_map *map, const struct model *mod
     assert_int_not_equal(number, NO_GRANULE);
     assert_true(number < map->granule_count);
     assert_int_equal(address_map_address(map, number), model->addresses[k]);
-    uint64_t available;
-    assert_ptr_equal(address_map_bytes(map, number, &bytes_hint, &available), model->bytes[k]);
+    uint64_t place, available;
+    assert_ptr_equal(address_map_bytes(map, number, &bytes_hint, &place, &available),
+                     model->bytes[k]);
+    assert_int_equal(place, model->addresses[k]);
     assert_int_equal(available, model->available[k]);
     if (i > model->count / 2) assert_true(number > last);
     last = number;

@@ -1,0 +1,28 @@
+/* large.c - huge pages for arrays of many megabytes. */
+#include "base/large.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20 };
+
+void large_advise(void *block, size_t bytes) {
+  uintptr_t start = ((uintptr_t)block + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+  uintptr_t end = ((uintptr_t)block + bytes) & ~(uintptr_t)(HUGE_PAGE - 1);
+  /* only advice: without huge pages all works the same */
+  if (end > start) (void)madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
+void *large_zeroed(size_t count, size_t element_size) {
+  void *block = calloc(count, element_size);
+  if (block) large_advise(block, count * element_size);
+  return block;
+}
+
+void *large_alloc(size_t count, size_t element_size) {
+  if (element_size && count > SIZE_MAX / element_size) return NULL;
+  void *block = malloc(count * element_size);
+  if (block) large_advise(block, count * element_size);
+  return block;
+}
