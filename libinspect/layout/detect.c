@@ -132,9 +132,11 @@ struct scan {
   size_t pattern_count;
   struct {
     uint64_t low, span;
+    unsigned shift;           /* 2^shift > span */
   } distances[MOST_PATTERNS]; /* of the patterns, each once */
   size_t distance_count;
   uint64_t lowest, spread; /* all distances lie in lowest .. lowest + spread */
+  bool (*test)(const struct scan *scan, const uint8_t *bytes, uint64_t x); /* piece_test */
   struct layouts adapted;
   bool no_memory;
 };
@@ -169,6 +171,8 @@ static void scan_add_layout(struct scan *scan, const struct layout *layout) {
   for (size_t i = 0; i < scan->distance_count; i++)
     if (scan->distances[i].low == pattern.low && scan->distances[i].span == pattern.span) return;
   scan->distances[scan->distance_count].low = pattern.low;
+  scan->distances[scan->distance_count].shift =
+      pattern.span ? 64u - (unsigned)__builtin_clzll(pattern.span) : 0u;
   scan->distances[scan->distance_count++].span = pattern.span;
 }
 
@@ -245,20 +249,77 @@ static inline bool scan_word(struct scan *scan, const uint8_t *bytes, uint64_t x
   return hit && scan_test(scan, x, difference, found);
 }
 
+/* ---- Whole pieces ------------------------------------------------------------------------------
+ *
+ * Nearly every word fails the first test of scan_word. For 64-bit words it is made of many at once,
+ * a little too generously: spans are rounded up to powers of two. */
+
+enum { PIECE_WORDS = 32 };
+
+typedef uint64_t words __attribute__((vector_size(32), aligned(8)));
+
+/* Whether a piece of the target, which begins at `x` there, has a word worth a look. */
+static inline __attribute__((always_inline)) bool piece_test(const struct scan *scan,
+                                                             const uint8_t *bytes, uint64_t x) {
+  words any = {0};
+  for (size_t j = 0; j < scan->distance_count; j++) {
+    uint64_t least = x + scan->distances[j].low;
+    unsigned shift = scan->distances[j].shift;
+    words base = {least, least + 8, least + 16, least + 24};
+    for (unsigned i = 0; i < PIECE_WORDS / 4; i++) {
+      words word;
+      memcpy(&word, bytes + i * sizeof word, sizeof word);
+      any |= (words)(((word - base) >> shift) == 0);
+      base += 32;
+    }
+  }
+  return any[0] | any[1] | any[2] | any[3];
+}
+
+static bool piece_test_plain(const struct scan *scan, const uint8_t *bytes, uint64_t x) {
+  return piece_test(scan, bytes, x);
+}
+
+#if defined __x86_64__
+__attribute__((target("avx2"))) static bool piece_test_avx2(const struct scan *scan,
+                                                            const uint8_t *bytes, uint64_t x) {
+  return piece_test(scan, bytes, x);
+}
+#endif
+
+static bool (*choose_test(void))(const struct scan *scan, const uint8_t *bytes, uint64_t x) {
+#if defined __x86_64__
+  if (__builtin_cpu_supports("avx2")) return piece_test_avx2;
+#endif
+  return piece_test_plain;
+}
+
+static bool scan_words(struct scan *scan, const struct address_range *range, uint64_t start,
+                       uint64_t end, struct detected_vms *result) {
+  unsigned step = scan->patterns[0].layout->pointer_size;
+  for (uint64_t offset = start; offset < end; offset += step) {
+    struct detected_vm found;
+    if (scan_word(scan, range->bytes + offset, range->start + offset, &found) &&
+        !vector_push(result, found))
+      return false;
+  }
+  return true;
+}
+
 static struct inspect_error *scan_range(struct scan *scan, const struct address_range *range,
                                         const struct work *work, uint64_t *done, uint64_t total,
                                         struct detected_vms *result) {
-  enum { PIECE = 1 << 22 };
-  unsigned step = scan->patterns[0].layout->pointer_size;
-  uint64_t size = range->end - range->start;
-  for (uint64_t start = 0; start + step <= size; start += PIECE) {
-    uint64_t end = size - start > PIECE ? start + PIECE : size / step * step;
-    for (uint64_t offset = start; offset < end; offset += step) {
-      struct detected_vm found;
-      if (scan_word(scan, range->bytes + offset, range->start + offset, &found) &&
-          !vector_push(result, found))
+  enum { CHUNK = 1 << 22, PIECE = PIECE_WORDS * 8 };
+  const struct layout *any = scan->patterns[0].layout;
+  bool by_pieces = any->pointer_size == 8 && !any->big_endian;
+  uint64_t size = (range->end - range->start) / any->pointer_size * any->pointer_size;
+  for (uint64_t start = 0; start < size; start += CHUNK) {
+    uint64_t end = size - start > CHUNK ? start + CHUNK : size, at = start;
+    for (; by_pieces && end - at >= PIECE; at += PIECE)
+      if (scan->test(scan, range->bytes + at, range->start + at) &&
+          !scan_words(scan, range, at, at + PIECE, result))
         return error_no_memory();
-    }
+    if (!scan_words(scan, range, at, end, result)) return error_no_memory();
     *done += end - start;
     if (work_stops(work, "searching for Lua", *done, total)) return error_interrupted();
   }
@@ -268,7 +329,7 @@ static struct inspect_error *scan_range(struct scan *scan, const struct address_
 struct inspect_error *detect_vms(const struct address_map *map, const struct layouts *layouts,
                                  struct arena *arena, const struct work *work,
                                  struct detected_vms *result) {
-  struct scan scan = {.probe = {.map = map}, .arena = arena};
+  struct scan scan = {.probe = {.map = map}, .arena = arena, .test = choose_test()};
   for (size_t i = 0; i < layouts->count; i++)
     scan_add_layout(&scan, layouts->items[i]);
   scan_bound(&scan);
