@@ -20,8 +20,8 @@
 #include <string.h>
 
 #include "analysis/label_order.h"
-#include "analysis/number_map.h"
 #include "analysis/tiers.h"
+#include "base/number_map.h"
 
 enum { TIE_STEPS = 256, WORK_STEPS = 1 << 14, LOOKAHEAD = 8 };
 

@@ -17,7 +17,7 @@
 #ifndef ANALYSIS_PATTERNS_H
 #define ANALYSIS_PATTERNS_H
 
-#include "analysis/number_map.h"
+#include "base/number_map.h"
 #include "base/vector.h"
 #include "graph/graph.h"
 

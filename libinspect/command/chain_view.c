@@ -145,9 +145,7 @@ static void data_step(struct command_context *context, struct data *step, const 
   vector_free(&text);
   data_cell(step, "address", cell_address(heap_address(&session->heap, object)));
   data_cell(step, "type", cell_words(object_type_name(graph->type[object])));
-  size_t size = 0;
-  const char *class = object_class(session, object, &size);
-  data_cell(step, "class", class ? cell_bare(class, size) : cell_null());
+  data_cell(step, "class", cell_words(object_class(session, object)));
 }
 
 size_t chain_to_data(struct command_context *context, struct data *array, const struct chain *chain,
@@ -312,14 +310,9 @@ static void page_step(struct command_context *context, struct chain_view *view,
 static const char *leaf_words(struct command_context *context, object_id object) {
   struct inspect_session *session = context->session;
   unsigned long long address = heap_address(&session->heap, object);
-  const char *what = object_type_name(session->heap.graph.type[object]);
-  struct text text = {0};
-  size_t size;
-  const char *class = object_class(session, object, &size);
-  if (class && text_escape(&text, class, size, 0) && text.count)
-    what = arena_copy(context->arena, text.items, text.count);
-  vector_free(&text);
-  return arena_printf(context->arena, "%s 0x%llx", what ? what : "object", address);
+  const char *class = object_class(session, object);
+  const char *what = class ? class : object_type_name(session->heap.graph.type[object]);
+  return arena_printf(context->arena, "%s 0x%llx", what, address);
 }
 
 /* A long chain shows its ends and what surrounds the suspect. */

@@ -1,31 +1,14 @@
 /* describe.c - what every document begins and ends with, and objects in words. */
 #include "command/session.h"
 
+#include "graph/class_names.h"
 #include "lua/stack.h"
 
 /* ---- Objects --------------------------------------------------------------------------------- */
 
-static object_id metatable_of(const struct graph *graph, object_id object) {
-  reference_id first = graph_first(graph, object);
-  enum object_type type = graph->type[object];
-  if ((type != OBJECT_TABLE && type != OBJECT_USERDATA) ||
-      first == graph_first(graph, (uint64_t)object + 1) ||
-      graph->kind[first] != REFERENCE_METATABLE)
-    return NO_OBJECT;
-  return graph->target[first];
-}
-
-const char *object_class(struct inspect_session *session, object_id object, size_t *size) {
-  object_id metatable = metatable_of(&session->heap.graph, object);
-  if (metatable == NO_OBJECT) return NULL;
-  struct vm *vm = &heap_vm_of(&session->heap, object)->vm;
-  struct lua_table table;
-  struct lua_value name;
-  if (table_load(vm, heap_address(&session->heap, metatable), &table) ||
-      !table_find(vm, &table, "__name", 6, &name) || !value_is_object(name) ||
-      !value_is_string(name))
-    return NULL;
-  return string_bytes(vm, name.bits, size);
+const char *object_class(struct inspect_session *session, object_id object) {
+  object_id metatable = graph_metatable(&session->heap.graph, object);
+  return metatable == NO_OBJECT ? NULL : heap_class_name(&session->heap, metatable).text;
 }
 
 static uint64_t entry_count(struct inspect_session *session, object_id object) {

@@ -46,15 +46,14 @@ static void entry_row(void *context, size_t index, struct data *row) {
   const struct tracked *tracked = &leaks->trackers.entries.items[leaks->shown.items[index]];
   const struct tracker *tracker = &leaks->trackers.list.items[tracked->tracker];
   bool is_object = tracked->object != NO_OBJECT;
-  size_t size = 0;
-  const char *class = is_object ? object_class(session, tracked->object, &size) : NULL;
+  const char *class = is_object ? object_class(session, tracked->object) : NULL;
   data_cell(row, "vm", cell_plain(tracker->vm + 1));
   data_cell(row, "tracker", cell_address(heap_address(&session->heap, tracker->table)));
   data_cell(row, "address",
             is_object ? cell_address(heap_address(&session->heap, tracked->object)) : cell_null());
   data_cell(row, "type",
             cell_words(is_object ? object_type_name(graph->type[tracked->object]) : NULL));
-  data_cell(row, "class", class ? cell_bare(class, size) : cell_null());
+  data_cell(row, "class", cell_words(class));
   data_cell(row, "description",
             tracked->description ? cell_bare(tracked->description, tracked->description_size)
                                  : cell_null());

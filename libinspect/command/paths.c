@@ -58,11 +58,10 @@ static void page_object(struct command_context *context, object_id object) {
   struct line *line = page_line(context->document, 0);
   line_cell(line, STYLE_HEADING, cell_address(heap_address(&session->heap, object)));
   line_printf(line, STYLE_HEADING, "   %s", describe_object(session, object, context->arena));
-  size_t size;
-  const char *class = object_class(session, object, &size);
+  const char *class = object_class(session, object);
   if (class) {
     line_words(line, STYLE_PLAIN, "   class ");
-    line_cell(line, STYLE_KEY, cell_bare(class, size));
+    line_words(line, STYLE_KEY, class);
   }
   const char *fate = bitset_has(&session->collection.live, object) ? "   alive"
                      : bitset_has(&session->collection.finalizer, object)

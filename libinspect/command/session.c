@@ -32,6 +32,7 @@ struct inspect_error *inspect_session_open(const struct inspect_target *target,
 
 void inspect_session_close(struct inspect_session *session) {
   if (!session) return;
+  if (session->is_classified) classes_free(&session->classes);
   if (session->is_dominated) dominators_free(&session->dominators);
   if (session->is_collected) collection_free(&session->collection);
   if (session->is_open) heap_close(&session->heap);
@@ -168,6 +169,14 @@ struct inspect_error *session_dominate(struct inspect_session *session, const st
   TRY(dominators_compute(&session->heap.graph, &session->collection.live, NULL, work,
                          &session->dominators));
   session->is_dominated = true;
+  return NULL;
+}
+
+struct inspect_error *session_classify(struct inspect_session *session, const struct work *work) {
+  TRY(session_build(session, work));
+  if (session->is_classified) return NULL;
+  TRY(classes_build(&session->classes, &session->heap, work));
+  session->is_classified = true;
   return NULL;
 }
 

@@ -1,13 +1,15 @@
 /* session.h - an opened target and what is known of it so far.
  *
  * Everything is made when first asked for and kept: the VMs, the graph, the full collection, the
- * dominator tree. A session never changes its mind: a target that ran needs a new session. */
+ * dominator tree, the classes of all objects. A session never changes its mind: a target that ran
+ * needs a new session. */
 #ifndef COMMAND_SESSION_H
 #define COMMAND_SESSION_H
 
 #include "analysis/collect.h"
 #include "analysis/dominators.h"
 #include "command/command.h"
+#include "graph/classes.h"
 #include "graph/heap.h"
 #include "report/render.h"
 #include "source/source.h"
@@ -16,9 +18,10 @@ struct inspect_session {
   struct source *source;
   const struct layout *given; /* --layout, or NULL */
   struct heap heap;
-  bool is_open, is_detected, is_built, is_collected, is_dominated;
+  bool is_open, is_detected, is_built, is_collected, is_dominated, is_classified;
   struct collection collection;
   struct dominators dominators;
+  struct classes classes;
   struct VECTOR(object_id) listing; /* what @N means: the last list that was shown     */
   const char **releases;            /* of each VM: "5.4.4" or NULL; after detection    */
   struct arena arena;
@@ -32,6 +35,8 @@ MUST_CHECK struct inspect_error *session_build(struct inspect_session *session,
 MUST_CHECK struct inspect_error *session_collect(struct inspect_session *session,
                                                  const struct work *work);
 MUST_CHECK struct inspect_error *session_dominate(struct inspect_session *session,
+                                                  const struct work *work);
+MUST_CHECK struct inspect_error *session_classify(struct inspect_session *session,
                                                   const struct work *work);
 
 /* Whether --vm leaves this VM in; `index` counts from 0. */
@@ -57,8 +62,10 @@ void describe_faults(struct command_context *context);
 /* "table", "function room.lua:41", "coroutine, dead by error", "userdata FILE*": escaped. */
 const char *describe_object(struct inspect_session *session, object_id object, struct arena *arena);
 
-/* The class of an object: its metatable's __name, raw bytes; NULL if it has none. */
-const char *object_class(struct inspect_session *session, object_id object, size_t *size);
+/* The name that the program gave to the class of a table or userdata (class_names.h), escaped; NULL
+ * if it gave none. Needs no session_classify; it is then the class of the object in
+ * session->classes, too. */
+const char *object_class(struct inspect_session *session, object_id object);
 
 /* ---- Names of objects (resolve.c) ------------------------------------------------------------ */
 

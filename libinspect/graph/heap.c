@@ -4,6 +4,7 @@
  * link.c turns these into ids. Here: which memory, which of two layouts that fit, which roots. */
 #include "graph/heap.h"
 
+#include "graph/class_names.h"
 #include "graph/extra_space.h"
 #include "graph/link.h"
 #include "graph/residual.h"
@@ -276,6 +277,7 @@ struct inspect_error *heap_build(struct heap *heap, const struct work *work) {
 void heap_close(struct heap *heap) {
   heap_labels_close(heap);
   heap_c_names_close(heap);
+  heap_class_names_close(heap);
   for (size_t i = 0; i < heap->vm_count; i++)
     vm_close(&heap->vms[i].vm);
   free(heap->vms);

@@ -59,6 +59,7 @@ struct heap {
   object_id *by_rank; /* objects by address                               */
   struct label_cache *labels;
   struct c_names *c_names;
+  struct class_names *class_names; /* class_names.h; made when first asked for */
 };
 
 MUST_CHECK struct inspect_error *heap_open(struct heap *heap, struct source *source);

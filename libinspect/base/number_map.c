@@ -1,7 +1,7 @@
 /* number_map.c - open addressing with linear probing; at most half of the slots are taken, so every
  * probe ends at an empty one. Keys are mixed (the finalizer of MurmurHash3): they come from ids
  * that follow each other. */
-#include "analysis/number_map.h"
+#include "base/number_map.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* number_map.h - a hash table from 64-bit keys to 32-bit numbers. Start with {0}. */
-#ifndef ANALYSIS_NUMBER_MAP_H
-#define ANALYSIS_NUMBER_MAP_H
+#ifndef BASE_NUMBER_MAP_H
+#define BASE_NUMBER_MAP_H
 
 #include <stdbool.h>
 #include <stddef.h>
