@@ -8,13 +8,16 @@ says why, never silence.
 import json
 import lzma
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from stages import run_stages
-from support import ROOT, Server, gcore, verdicts
+from support import ROOT, Server, gcore, inspect, verdicts
+
+GOLDEN = ROOT / "tests" / "e2e" / "golden"
 
 
 class Core:
@@ -98,6 +101,43 @@ def packed_core(request, tmp_path_factory):
     if not truth.exists():
         pytest.skip(f"{packed_path.name} has no {truth.name}")
     return Core(core, json.loads(truth.read_text())["verdict"])
+
+
+@pytest.fixture(scope="session")
+def kept_core(tmp_path_factory):
+    """Unpacks cores/NAME.core.xz, once."""
+    made = {}
+
+    def unpack(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("kept") / f"{name}.core"
+            with lzma.open(ROOT / "cores" / f"{name}.core.xz") as source:
+                made[name].write_bytes(source.read())
+        return made[name]
+
+    return unpack
+
+
+@pytest.fixture
+def golden(kept_core, tmp_path, update_golden):
+    """golden("heap", "heap", "--limit", 5): what that prints is what golden/heap.txt says.
+
+    Files of this machine are kept out (--sysroot), as is the time of unpacking (--now).
+    """
+
+    def compare(name, *arguments, core="debian-5.4.4"):
+        fixed = ["--sysroot", tmp_path, "--now", "1700003600", "--color", "never"]
+        result = inspect(kept_core(core), *arguments, *fixed)
+        assert result.returncode in (0, 1), result.stderr
+        line = shlex.join(["lua-inspect", f"{core}.core", *map(str, arguments)])
+        text = f"$ {line}\n{result.stdout}"
+        path = GOLDEN / f"{name}.txt"
+        if update_golden:
+            GOLDEN.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text(), f"{path.name}: pytest --update-golden?"
+
+    return compare
 
 
 @pytest.fixture(scope="session")
