@@ -82,6 +82,15 @@ struct command_options {
   /* layout */
   const char *program; /* never NULL when command_layout runs */
 
+  /* lists: heap, ... */
+  uint64_t limit; /* [0: the command's default] entries shown                       */
+  unsigned sort;  /* [0: the first choice of the command]                           */
+
+  /* heap */
+  unsigned by;       /* [0: class] position in heap_groupings                       */
+  bool only_live;    /* [false]                                                     */
+  bool only_garbage; /* [false]                                                     */
+
   /* help */
   const char *topic; /* [NULL] */
 };
@@ -124,15 +133,17 @@ enum option_value {
   VALUE_KINDS,    /* uint32_t                                                     */
   VALUE_PATH,     /* const struct path *                                          */
   VALUE_PATHS,    /* struct path_list: each use adds one                          */
+  VALUE_CHOICE,   /* unsigned: the position of the word in `choices`              */
   VALUE_NONE,     /* no field: --help and --version, which the parser looks for   */
 };
 
 struct option {
   struct inspect_command_option shown;
   enum option_value value;
-  size_t offset;      /* of the field in struct command_options                       */
-  size_t flag_offset; /* DURATION, TIME: of the bool that says that it was given      */
-  uint64_t most;      /* COUNT                                                        */
+  size_t offset;              /* of the field in struct command_options                       */
+  size_t flag_offset;         /* DURATION, TIME: of the bool that says that it was given      */
+  uint64_t most;              /* COUNT                                                        */
+  const char *const *choices; /* CHOICE: the words, NULL-terminated                   */
 };
 
 struct command {
@@ -170,11 +181,16 @@ bool help_text(const struct command *command, bool is_debugger, struct text *tex
 
 struct inspect_error *command_check(struct command_context *context);   /* check.c  */
 struct inspect_error *command_gc(struct command_context *context);      /* gc.c     */
+struct inspect_error *command_heap(struct command_context *context);    /* heap.c   */
 struct inspect_error *command_help(struct command_context *context);    /* help.c   */
 struct inspect_error *command_version(struct command_context *context); /* help.c   */
 struct inspect_error *command_layout(struct command_context *context);  /* layout.c */
 struct inspect_error *command_leaks(struct command_context *context);   /* leaks.c  */
 struct inspect_error *command_paths(struct command_context *context);   /* paths.c  */
 struct inspect_error *command_states(struct command_context *context);  /* states.c */
+
+/* Help of those that keep it beside the command, and the words that their options take. */
+extern const char heap_help[];
+extern const char *const heap_groupings[], *const heap_orders[];
 
 #endif

@@ -57,6 +57,27 @@ const struct option option_brief = {
     .value = VALUE_FLAG,
     .offset = FIELD(brief)};
 
+const struct option option_limit = {{"limit", 0, "N", "show up to N entries of the list"},
+                                    .value = VALUE_COUNT,
+                                    .offset = FIELD(limit),
+                                    .most = UINT32_MAX};
+const struct option option_by = {
+    {"by", 0, "WHAT", "what makes a group: class, type, shape or source"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(by),
+    .choices = heap_groupings};
+const struct option option_heap_sort = {
+    {"sort", 0, "KEY", "biggest first by bytes, count or retained; or by name"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(sort),
+    .choices = heap_orders};
+const struct option option_live = {{"live", 0, NULL, "only what a full collection leaves"},
+                                   .value = VALUE_FLAG,
+                                   .offset = FIELD(only_live)};
+const struct option option_garbage = {{"garbage", 0, NULL, "only what a full collection frees"},
+                                      .value = VALUE_FLAG,
+                                      .offset = FIELD(only_garbage)};
+
 static const struct option option_vm = {
     {"vm", 0, "N|ADDRESS", "only one VM, by number (from 1, in address order) or address"},
     .value = VALUE_VM,
@@ -187,6 +208,26 @@ static struct inspect_error *set_color(struct arena *arena, const struct option 
                       quote_word(arena, word, strlen(word)));
 }
 
+static struct inspect_error *set_choice(struct arena *arena, const struct option *option,
+                                        const char *word, unsigned *field) {
+  struct text known = {0};
+  bool ok = true;
+  for (unsigned i = 0; ok && option->choices[i]; i++) {
+    if (strcmp(option->choices[i], word) == 0) {
+      *field = i;
+      vector_free(&known);
+      return NULL;
+    }
+    ok = text_printf(&known, "%s%s", i ? ", " : "", option->choices[i]);
+  }
+  ok = ok && text_finish(&known);
+  struct inspect_error *error = error_create(
+      INSPECT_ERROR_USAGE, option_hint(arena, option), "--%s: %s is none of %s", option->shown.name,
+      quote_word(arena, word, strlen(word)), ok ? known.items : "its words");
+  vector_free(&known);
+  return error;
+}
+
 static struct inspect_error *set_vm(struct arena *arena, const struct option *option,
                                     const char *word, struct vm_choice *field) {
   *field = (struct vm_choice){.is_given = true};
@@ -281,6 +322,8 @@ struct inspect_error *option_set(struct arena *arena, const struct option *optio
     return *flag ? NULL : is_no(arena, option, word, "time");
   case VALUE_COLOR:
     return set_color(arena, option, word, field);
+  case VALUE_CHOICE:
+    return set_choice(arena, option, word, field);
   case VALUE_VM:
     return set_vm(arena, option, word, field);
   case VALUE_CAUSE:

@@ -29,7 +29,8 @@ struct classifier {
   struct number_map by_key, by_name;
   struct bitset arrays, maps; /* what the first pass took for one */
   struct text text;
-  bool only_shapes, no_memory;
+  enum classes_by by;
+  bool no_memory;
 };
 
 /* ---- Interning ------------------------------------------------------------------------------- */
@@ -112,7 +113,11 @@ static uint32_t class_of_source(struct classifier *state, struct vm *vm, object_
   struct arena arena;
   arena_init(&arena);
   const char *name = prototype_name(vm, heap_address(state->heap, prototype), &arena);
-  bool fits = !name || text_printf(&state->text, "%s %s", prefix, name);
+  bool fits = true;
+  if (name && state->by == CLASSES_BY_SOURCE)
+    fits = text_add(&state->text, name, (size_t)(strrchr(name, ':') - name));
+  else if (name)
+    fits = text_printf(&state->text, "%s %s", prefix, name);
   class = name ? intern_text(state, object, fits, CLASS_BY_SOURCE) : 0;
   arena_free(&arena);
   return known(state, key, class);
@@ -173,7 +178,7 @@ static uint32_t class_of_metatable(struct classifier *state, object_id object) {
 }
 
 static uint32_t class_of_table(struct classifier *state, struct vm *vm, object_id object) {
-  uint32_t class = state->only_shapes ? 0 : class_of_metatable(state, object);
+  uint32_t class = state->by == CLASSES_BY_SHAPE ? 0 : class_of_metatable(state, object);
   if (class) return class;
   uint64_t fields;
   enum shape_form form = shapes_form(&state->shapes, vm, object, &fields);
@@ -194,7 +199,12 @@ static uint32_t class_of_table(struct classifier *state, struct vm *vm, object_i
 static uint32_t class_of(struct classifier *state, struct heap_vm *owner, object_id object) {
   enum object_type type = (enum object_type)state->graph->type[object];
   struct vm *vm = &owner->vm;
-  if (state->only_shapes) return type == OBJECT_TABLE ? class_of_table(state, vm, object) : 0;
+  bool is_table = type == OBJECT_TABLE;
+  bool has_source =
+      type == OBJECT_LUA_FUNCTION || type == OBJECT_PROTOTYPE || type == OBJECT_THREAD;
+  if ((state->by == CLASSES_BY_SHAPE && !is_table) ||
+      (state->by == CLASSES_BY_SOURCE && !has_source))
+    return 0;
   switch (type) {
   case OBJECT_TABLE:
     return class_of_table(state, vm, object);
@@ -295,13 +305,10 @@ static struct inspect_error *classify(struct classifier *state) {
   return pass(state, "classes of elements", refine);
 }
 
-static struct inspect_error *build(struct classes *classes, struct heap *heap,
-                                   const struct work *work, bool only_shapes) {
-  struct classifier state = {.classes = classes,
-                             .heap = heap,
-                             .graph = &heap->graph,
-                             .work = work,
-                             .only_shapes = only_shapes};
+struct inspect_error *classes_build_by(struct classes *classes, struct heap *heap,
+                                       enum classes_by by, const struct work *work) {
+  struct classifier state = {
+      .classes = classes, .heap = heap, .graph = &heap->graph, .work = work, .by = by};
   *classes = (struct classes){0};
   struct inspect_error *error = classify(&state);
   shapes_close(&state.shapes);
@@ -316,12 +323,7 @@ static struct inspect_error *build(struct classes *classes, struct heap *heap,
 
 struct inspect_error *classes_build(struct classes *classes, struct heap *heap,
                                     const struct work *work) {
-  return build(classes, heap, work, false);
-}
-
-struct inspect_error *classes_build_shapes(struct classes *classes, struct heap *heap,
-                                           const struct work *work) {
-  return build(classes, heap, work, true);
+  return classes_build_by(classes, heap, CLASSES_BY_EVIDENCE, work);
 }
 
 void classes_free(struct classes *classes) {

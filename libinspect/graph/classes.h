@@ -49,10 +49,16 @@ struct classes {
 MUST_CHECK struct inspect_error *classes_build(struct classes *classes, struct heap *heap,
                                                const struct work *work);
 
-/* The same with tables named by their shape alone, whatever their metatables say; all other objects
- * have class 0. */
-MUST_CHECK struct inspect_error *classes_build_shapes(struct classes *classes, struct heap *heap,
-                                                      const struct work *work);
+/* Other ways to make groups of objects, with the same structure. What they do not speak of has
+ * class 0. */
+enum classes_by {
+  CLASSES_BY_EVIDENCE, /* as above                                                            */
+  CLASSES_BY_SHAPE,    /* tables by their shape alone, whatever their metatables say          */
+  CLASSES_BY_SOURCE,   /* functions, prototypes and threads by source file: room.lua          */
+};
+
+MUST_CHECK struct inspect_error *classes_build_by(struct classes *classes, struct heap *heap,
+                                                  enum classes_by by, const struct work *work);
 
 /* A zeroed structure may be freed. */
 void classes_free(struct classes *classes);

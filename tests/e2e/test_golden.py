@@ -3,6 +3,9 @@
 import pytest
 
 PAGES = {
+    "heap": ["heap", "--limit", "12"],
+    "heap-garbage": ["heap", "--garbage", "--by", "shape"],
+    "heap-source": ["heap", "--by", "source", "--sort", "retained"],
     "paths": ["paths", "_G.parked:local(session)"],
 }
 

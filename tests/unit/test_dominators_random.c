@@ -3,6 +3,7 @@
  * u. The model in turn is checked against the iterative fixpoint over sets of dominators. */
 #include "random_heap.h"
 
+#include "analysis/census.h"
 #include "analysis/collect.h"
 #include "analysis/dominators.h"
 
@@ -152,6 +153,40 @@ static void compare_sets(struct random_heap *heap, const struct model *model,
   }
 }
 
+/* Retained bytes of groups: of everything that some member of the group dominates. */
+static void compare_groups(struct random_heap *heap, const struct model *model,
+                           const struct dominators *dominators) {
+  enum { GROUPS = 4 };
+  uint32_t group[HEAP_OBJECTS];
+  struct census census;
+  for (object_id i = 0; i < heap->count; i++)
+    group[i] = heap_chance(heap, 20) ? NO_GROUP : heap_random(heap, GROUPS);
+  assert_null(census_take(heap->graph, group, GROUPS, dominators, NULL, &census));
+  uint64_t all_count = 0, all_bytes = 0;
+  for (uint32_t g = 0; g < GROUPS; g++) {
+    uint64_t count = 0, bytes = 0, retained = 0;
+    for (object_id i = 0; i < heap->count; i++) {
+      bool held = false;
+      for (object_id member = 0; member < heap->count; member++)
+        held |= group[member] == g && model->dominates[member][i];
+      if (held) retained += heap->bytes[i];
+      if (group[i] != g) continue;
+      count++;
+      bytes += heap->bytes[i];
+    }
+    const struct census_group *found = &census.groups[g];
+    assert_int_equal(found->count, count);
+    assert_int_equal(found->bytes, bytes);
+    assert_int_equal(found->retained, retained);
+    assert_true(count ? group[found->example] == g : found->example == NO_OBJECT);
+    all_count += count;
+    all_bytes += bytes;
+  }
+  assert_int_equal(census.count, all_count);
+  assert_int_equal(census.bytes, all_bytes);
+  census_free(&census);
+}
+
 /* With the live set of a collection, without a mask. */
 static void check_live(struct random_heap *heap) {
   struct model model;
@@ -168,6 +203,7 @@ static void check_live(struct random_heap *heap) {
   check_fixpoint(heap, &model);
   compare_objects(heap, &model, &dominators);
   compare_sets(heap, &model, &dominators);
+  compare_groups(heap, &model, &dominators);
   heap->mask = mask;
   dominators_free(&dominators);
   collection_free(&collection);

@@ -1,0 +1,27 @@
+/* listing.h - what the lists of all commands have in common: numbers, limits, and what to try next.
+ */
+#ifndef COMMAND_LISTING_H
+#define COMMAND_LISTING_H
+
+#include "command/session.h"
+
+/* How many of `count` entries a page shows: --limit, else `usual`. Data have all of them unless
+ * there is a --limit (listing_data_limit). */
+size_t listing_limit(const struct command_context *context, size_t count, size_t usual);
+size_t listing_data_limit(const struct command_context *context, size_t count);
+
+/* Forgets the last list: @1 will be the next object added. */
+void listing_begin(struct command_context *context);
+
+/* Makes the object the next entry of the list, and returns its number as a cell: what @N means. */
+struct cell listing_number(struct command_context *context, object_id object);
+
+/* "12 more groups: --limit 37", muted; nothing if all were shown. `what` is the plural. */
+void listing_more(struct command_context *context, size_t shown, size_t count, const char *what);
+
+/* The last line: "next", and commands to type, each with listing_try. */
+struct line *listing_next(struct command_context *context);
+void listing_try(struct command_context *context, struct line *line, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+#endif
