@@ -5,8 +5,8 @@
 -- and a small leak, a list that nobody remembers, so that `leaks` has causes to find.
 --
 -- The process prints READY, then serves one command a line on standard input:
---   collect MODE   runs collectgarbage() and answers with the seconds of CPU time it took; MODE is
---                  generational or incremental
+--   mode MODE      makes the collector generational or incremental, and answers with what it was
+--   collect        runs collectgarbage() and answers with the seconds of CPU time it took
 --   search FILE    runs the Lua program FILE and answers with what it returns
 --   quit           ends, as end of file does, without freeing the heap
 --
@@ -171,8 +171,9 @@ io.flush()
 
 for line in io.lines() do
   local command, argument = line:match("^(%a+) ?(.*)$")
-  if command == "collect" then
-    collectgarbage(argument)
+  if command == "mode" then
+    print(collectgarbage(argument))
+  elseif command == "collect" then
     local start = os.clock()
     collectgarbage()
     print(string.format("%.6f", os.clock() - start))
