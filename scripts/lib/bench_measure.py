@@ -165,7 +165,10 @@ def measure(
 
 
 def growth(heaps: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Nanoseconds per object by size, of heaps that were measured at two sizes or more."""
+    """Nanoseconds of CPU time per object by size, of heaps that were measured at two sizes or more.
+
+    CPU time, as a busy machine hides a growth of the work behind that of the waiting.
+    """
     rows: Dict[str, Dict[str, Any]] = {}
     for each in heaps:
         sides = {
@@ -180,8 +183,20 @@ def growth(heaps: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
                 {"heap": each["heap"], "what": what, "objects": [], "ns": []},
             )
             row["objects"].append(each["objects"])
-            row["ns"].append(entry["seconds"] / each["objects"] * 1e9)
+            row["ns"].append(entry["cpu_seconds"] / each["objects"] * 1e9)
     return [row for row in rows.values() if len(row["objects"]) > 1]
+
+
+def waiting(heaps: List[Dict[str, Any]]) -> float:
+    """How much longer the collections took than they ran, as a share: they have one thread and
+    wait for nothing, so that others had the processor. Short ones are not asked."""
+    wall = cpu = 0.0
+    for each in heaps:
+        for entry in each["collect"].values():
+            if entry["cpu_seconds"] > 0.001:
+                wall += sum(entry["wall"])
+                cpu += sum(entry["cpu"])
+    return wall / cpu - 1 if cpu else 0.0
 
 
 def extra_over(result: Dict[str, Any], what: str, base: str) -> Optional[float]:

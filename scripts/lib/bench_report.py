@@ -38,25 +38,25 @@ def heap_rows(each: Dict[str, Any]) -> List[List[str]]:
     table = []
     for mode in MODES:
         entry = each["collect"][mode]
-        table.append([f"collectgarbage(), {mode}", *times(entry), "", "", ""])
+        table.append([f"collectgarbage(), {mode}", *times(entry), "", "", "", ""])
     for name, entry in each["commands"].items():
-        row = [name, *times(entry), "", "", ""]
-        if not name.startswith(
-            "gdb"
-        ):  # its own memory and start say nothing of the heap
-            row[3:] = [ratio(entry["ratio"][mode]) for mode in MODES]
-            row.append(f"{entry['bytes_per_object']:.0f}")
+        row = [name, *times(entry), "", "", "", ""]
+        if not entry["is_debugger"]:
+            row[3] = ratio(entry["ratio"]["generational"])
+            row[4] = f"{entry['ratio']['incremental']['median']:.2f}"
+            row[5] = f"{entry['cpu_ratio']['generational']['median']:.2f}"
+            row[6] = f"{entry['bytes_per_object']:.0f}"
         table.append(row)
     return [(heap if i == 0 else ["", "", ""]) + row for i, row in enumerate(table)]
 
 
 def main_table(heaps: List[Dict[str, Any]]) -> List[str]:
     head = ["heap", "objects", "core MB", "what", "ms", "CPU ms"]
-    table = [[*head, "to generational", "to incremental", "B/object"]]
+    table = [[*head, "to generational", "to incr.", "CPU", "B/object"]]
     for each in heaps:
         table += heap_rows(each)
     # The name of what is measured stands left, the numbers right.
-    order = [0, 3, 1, 2, 4, 5, 6, 7, 8]
+    order = [0, 3, 1, 2, 4, 5, 6, 7, 8, 9]
     return rows([[row[i] for i in order] for row in table], left=2)
 
 
@@ -76,7 +76,7 @@ def phase_lines(heaps: List[Dict[str, Any]]) -> List[str]:
 
 def growth_table(growth: List[Dict[str, Any]]) -> List[str]:
     most = max(len(row["objects"]) for row in growth)
-    table = [["heap", "what"] + ["objects", "ns/object"] * most]
+    table = [["heap", "what"] + ["objects", "ns"] * most]
     for row in growth:
         cells = [row["heap"], row["what"]]
         for objects, ns in zip(row["objects"], row["ns"]):
@@ -123,9 +123,10 @@ def report(result: Dict[str, Any]) -> str:
         f"{result['program']}, {machine['processor']}, {machine['processors']} processors,"
         f" {machine['memory_bytes'] / 2**30:.0f} GiB, load {machine['load_before']:.1f} before,"
         f" {machine['load_after']:.1f} after",
-        "medians of rounds in alternation, page cache warm; ratios: median (least .. most) over the"
-        " rounds, of",
-        "wall times, to collectgarbage() in that mode; B/object: peak memory beyond the mapped core",
+        "Medians of rounds in alternation, page cache warm. Ratios: wall time to that of"
+        " collectgarbage() in",
+        "the same round, median (least .. most); in incremental mode, median; CPU time (generational),",
+        "median. B/object: peak memory beyond the mapped core.",
         "",
         *main_table(heaps),
         "",
@@ -137,7 +138,11 @@ def report(result: Dict[str, Any]) -> str:
         *start_table(result["start"]),
     ]
     if result["growth"]:
-        lines += ["", "Growth:", *growth_table(result["growth"])]
+        lines += [
+            "",
+            "Growth, CPU nanoseconds per object:",
+            *growth_table(result["growth"]),
+        ]
     if result["peers"]:
         lines += ["", *peer_table(result["peers"])]
     return "\n".join(lines) + "\n"
