@@ -151,9 +151,12 @@ class LiveHeap:
         self.process.communicate()
 
     def ask(self, line: str) -> str:
-        self.input.write(line + "\n")
-        self.input.flush()
-        answer = self.output.readline().strip()
+        try:
+            self.input.write(line + "\n")
+            self.input.flush()
+            answer = self.output.readline().strip()
+        except BrokenPipeError:
+            answer = ""
         if not answer:
             raise Failed(f"the live process did not answer `{line}`")
         return answer
