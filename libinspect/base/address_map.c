@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "base/large.h"
+
 enum { BLOCK_WORDS = 8 }; /* one entry of the directory of ranks counts 512 bits */
 
 static uint64_t align_up(const struct address_map *map, uint64_t address) {
@@ -52,7 +54,7 @@ struct inspect_error *address_map_init(struct address_map *map, unsigned shift,
     map->ranges[i] = ranges[i];
   struct inspect_error *error = number_ranges(map);
   if (!error) {
-    map->marks = calloc(block_count(map) * BLOCK_WORDS, sizeof *map->marks);
+    map->marks = large_zeroed(block_count(map) * BLOCK_WORDS, sizeof *map->marks);
     if (!map->marks) error = error_no_memory();
   }
   if (error) address_map_free(map);
@@ -101,16 +103,35 @@ const uint8_t *address_map_bytes(const struct address_map *map, uint32_t granule
   return is_inside ? range->bytes + (address - range->start) : NULL;
 }
 
-struct inspect_error *address_map_seal(struct address_map *map) {
+static inline __attribute__((always_inline)) void fill_ranks(struct address_map *map) {
   size_t blocks = block_count(map);
-  free(map->ranks);
-  map->ranks = malloc(blocks * sizeof *map->ranks);
-  if (!map->ranks) return error_no_memory();
   uint32_t rank = 0;
   for (size_t block = 0; block < blocks; block++) {
     map->ranks[block] = rank;
     for (size_t i = 0; i < BLOCK_WORDS; i++)
       rank += (uint32_t)__builtin_popcountll(map->marks[block * BLOCK_WORDS + i]);
   }
+}
+
+static void fill_ranks_plain(struct address_map *map) { fill_ranks(map); }
+
+#if defined __x86_64__
+__attribute__((target("popcnt"))) static void fill_ranks_popcnt(struct address_map *map) {
+  fill_ranks(map);
+}
+#endif
+
+struct inspect_error *address_map_seal(struct address_map *map) {
+  size_t blocks = block_count(map);
+  free(map->ranks);
+  map->ranks = malloc(blocks * sizeof *map->ranks);
+  if (!map->ranks) return error_no_memory();
+#if defined __x86_64__
+  if (__builtin_cpu_supports("popcnt")) {
+    fill_ranks_popcnt(map);
+    return NULL;
+  }
+#endif
+  fill_ranks_plain(map);
   return NULL;
 }

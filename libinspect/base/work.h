@@ -10,12 +10,17 @@ struct work {
   /* Called every few thousand steps; `share` of `phase` done, negative if unknown. Returns true if
    * the work is to stop: the analysis then returns error_interrupted(). */
   bool (*report)(void *context, const char *phase, double share);
+  unsigned threads; /* that an analysis may use, the caller's included; 0 and 1: only that */
 };
 
 static inline bool work_stops(const struct work *work, const char *phase, uint64_t done,
                               uint64_t total) {
   return work && work->report &&
          work->report(work->context, phase, total ? (double)done / (double)total : -1.0);
+}
+
+static inline unsigned work_threads(const struct work *work) {
+  return work && work->threads ? work->threads : 1;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "command/monitor.h"
 #include "report/render.h"
 
@@ -200,7 +201,10 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
   arena_init(&arena);
   struct monitor monitor;
   monitor_start(&monitor, io, invocation->options.no_progress);
-  struct work work = {.context = &monitor, .report = monitor_report};
+  uint64_t threads = invocation->options.threads;
+  struct work work = {.context = &monitor,
+                      .report = monitor_report,
+                      .threads = threads ? (unsigned)threads : parallel_processors()};
   struct command_context context = {.session = session,
                                     .options = &invocation->options,
                                     .document = document,

@@ -86,11 +86,6 @@ size_t heap_vm_code(struct heap_vm *owner, uint64_t *addresses, size_t most) {
 
 /* ---- Finding --------------------------------------------------------------------------------- */
 
-static int by_address(const void *left, const void *right) {
-  const struct detected_vm *a = left, *b = right;
-  return a->main_thread < b->main_thread ? -1 : a->main_thread > b->main_thread;
-}
-
 static bool open_vm(struct heap *heap, struct heap_vm *owner, const struct detected_vm *found) {
   owner->alternate = found->alternate;
   owner->evidence = found->evidence;
@@ -106,7 +101,6 @@ static struct inspect_error *scan(struct heap *heap, const struct layouts *layou
   struct inspect_error *error =
       layouts->count ? detect_vms(&heap->map, layouts, &heap->layouts, work, &detected) : NULL;
   if (!error && detected.count) {
-    qsort(detected.items, detected.count, sizeof *detected.items, by_address);
     heap->vms = calloc(detected.count, sizeof *heap->vms);
     if (!heap->vms) error = error_no_memory();
   }

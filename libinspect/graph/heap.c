@@ -218,28 +218,18 @@ static struct inspect_error *add_roots(struct heap *heap) {
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
-/* Makes room for what the VMs say that they have. */
-static void prepare(struct heap *heap, struct discovery *found) {
-  enum { SMALL_OBJECT = 40, SMALL_REFERENCE = 16, LITTLE = 1 << 24 };
+/* What all VMs say that they have. */
+static uint64_t bytes_in_use(const struct heap *heap) {
   uint64_t bytes = 0, most = heap->map.granule_count << heap->map.shift;
-  for (size_t i = 0; i < heap->vm_count; i++)
+  for (size_t i = 0; i < heap->vm_count && bytes < most; i++)
     bytes += heap->vms[i].vm.heap_bytes < most ? heap->vms[i].vm.heap_bytes : most;
-  if (bytes > most) bytes = most;
-  if (bytes < LITTLE) return;
-  size_t objects = (size_t)bytes / SMALL_OBJECT, references = (size_t)bytes / SMALL_REFERENCE;
-  vector_prepare(&found->granules, objects);
-  vector_prepare(&found->types, objects);
-  vector_prepare(&found->flags, objects);
-  vector_prepare(&found->bytes, objects);
-  vector_prepare(&found->first, objects);
-  vector_prepare(&found->targets, references);
-  vector_prepare(&found->kinds, references);
+  return bytes;
 }
 
 /* Reads all VMs and links their objects, unless something is found to be wrong on the way. */
 static struct inspect_error *read_vms(struct heap *heap, struct discovery *found,
                                       const struct work *work) {
-  prepare(heap, found);
+  discovery_prepare(found, heap, bytes_in_use(heap));
   for (size_t i = 0; !found->is_suspicious && i < heap->vm_count; i++)
     TRY(read_vm(heap, i, found, work));
   if (found->is_suspicious) return NULL;

@@ -73,6 +73,9 @@ MUST_CHECK struct inspect_error *walk_vm(struct heap *heap, size_t index,
 /* Takes back what walk_vm found, so that another layout can be tried. */
 void walk_undo(struct heap *heap, size_t index, struct discovery *discovery);
 
+/* Makes room for what a VM says that it has, in bytes; costs nothing until it is used. */
+void discovery_prepare(struct discovery *discovery, const struct heap *heap, uint64_t bytes);
+
 /* Gives back memory that was reserved and not used. */
 void discovery_trim(struct discovery *discovery);
 

@@ -5,6 +5,8 @@
  * does is tested field by field. Sound: no test uses a number from the target as a size. */
 #include "layout/detect.h"
 
+#include "base/parallel.h"
+
 enum { MOST_PATTERNS = 64, TAG_TABLE = 5, TAG_THREAD = 8, COLLECTABLE = 0x40 };
 
 /* global_State minus lua_State in the state block. */
@@ -294,36 +296,120 @@ static bool (*choose_test(void))(const struct scan *scan, const uint8_t *bytes, 
   return piece_test_plain;
 }
 
-static bool scan_words(struct scan *scan, const struct address_range *range, uint64_t start,
-                       uint64_t end, struct detected_vms *result) {
+/* A stretch of the memory to search. */
+struct stretch {
+  const struct address_range *range;
+  uint64_t start, end; /* offsets in the range, multiples of the word */
+};
+
+/* Tests every word. */
+static bool scan_words(struct scan *scan, struct stretch stretch, struct detected_vms *result) {
   unsigned step = scan->patterns[0].layout->pointer_size;
-  for (uint64_t offset = start; offset < end; offset += step) {
+  for (uint64_t at = stretch.start; at < stretch.end; at += step) {
     struct detected_vm found;
-    if (scan_word(scan, range->bytes + offset, range->start + offset, &found) &&
+    if (scan_word(scan, stretch.range->bytes + at, stretch.range->start + at, &found) &&
         !vector_push(result, found))
       return false;
   }
   return true;
 }
 
-static struct inspect_error *scan_range(struct scan *scan, const struct address_range *range,
-                                        const struct work *work, uint64_t *done, uint64_t total,
-                                        struct detected_vms *result) {
-  enum { CHUNK = 1 << 22, PIECE = PIECE_WORDS * 8 };
+enum { MOST_PARTS = 16, CHUNK = 1 << 22, PIECE = PIECE_WORDS * 8 };
+
+/* Memory is cut into chunks, which all processors search for words that are worth a look; these are
+ * then looked at one after the other. */
+struct search {
+  struct scan *scan;
+  const struct work *work;
+  struct VECTOR(struct stretch) chunks;
+  size_t next;     /* shared: chunk that no part has taken */
+  bool is_stopped; /* shared */
+  struct VECTOR(struct stretch) pieces[MOST_PARTS];
+  bool no_memory[MOST_PARTS];
+};
+
+/* Whether the word at an offset could be l_G of a main thread: by its distance, and by the type tag
+ * of the thread around it. */
+static bool is_candidate(const struct scan *scan, const struct address_range *range, uint64_t at) {
+  uint64_t x = range->start + at;
+  uint64_t difference = load_pointer(scan->patterns[0].layout, range->bytes + at) - x;
+  if (difference - scan->lowest > scan->spread) return false;
+  for (size_t i = 0; i < scan->pattern_count; i++) {
+    const struct pattern *pattern = &scan->patterns[i];
+    const struct layout *layout = pattern->layout;
+    uint64_t l_G = layout->place[lua_State_l_G].offset;
+    if (difference - pattern->low <= pattern->span && at >= l_G &&
+        range->bytes[at - l_G + layout->place[GCObject_tt].offset] == TAG_THREAD)
+      return true;
+  }
+  return false;
+}
+
+static bool search_piece(struct search *search, size_t part, const struct address_range *range,
+                         uint64_t at) {
+  for (uint64_t end = at + PIECE; at < end; at += 8)
+    if (is_candidate(search->scan, range, at) &&
+        !vector_push(&search->pieces[part], ((struct stretch){range, at, at + 8})))
+      return false;
+  return true;
+}
+
+static bool search_chunk(struct search *search, size_t part, struct stretch chunk) {
+  const struct scan *scan = search->scan;
   const struct layout *any = scan->patterns[0].layout;
-  bool by_pieces = any->pointer_size == 8 && !any->big_endian;
-  uint64_t size = (range->end - range->start) / any->pointer_size * any->pointer_size;
-  for (uint64_t start = 0; start < size; start += CHUNK) {
-    uint64_t end = size - start > CHUNK ? start + CHUNK : size, at = start;
-    for (; by_pieces && end - at >= PIECE; at += PIECE)
+  const struct address_range *range = chunk.range;
+  uint64_t at = chunk.start;
+  if (any->pointer_size == 8 && !any->big_endian)
+    for (; chunk.end - at >= PIECE; at += PIECE)
       if (scan->test(scan, range->bytes + at, range->start + at) &&
-          !scan_words(scan, range, at, at + PIECE, result))
+          !search_piece(search, part, range, at))
+        return false;
+  return at == chunk.end ||
+         vector_push(&search->pieces[part], ((struct stretch){range, at, chunk.end}));
+}
+
+static void search_part(void *context, size_t part) {
+  struct search *search = context;
+  while (!__atomic_load_n(&search->is_stopped, __ATOMIC_RELAXED)) {
+    size_t chunk = __atomic_fetch_add(&search->next, 1, __ATOMIC_RELAXED);
+    if (chunk >= search->chunks.count) return;
+    search->no_memory[part] |= !search_chunk(search, part, search->chunks.items[chunk]);
+    if (search->no_memory[part] ||
+        (!part && work_stops(search->work, "searching for Lua", chunk, search->chunks.count)))
+      __atomic_store_n(&search->is_stopped, true, __ATOMIC_RELAXED);
+  }
+}
+
+static bool cut_into_chunks(const struct address_map *map, unsigned word, struct search *search) {
+  for (size_t i = 0; i < map->range_count; i++) {
+    const struct address_range *range = &map->ranges[i];
+    uint64_t size = (range->end - range->start) / word * word;
+    for (uint64_t start = 0; start < size; start += CHUNK) {
+      struct stretch chunk = {range, start, size - start > CHUNK ? start + CHUNK : size};
+      if (!vector_push(&search->chunks, chunk)) return false;
+    }
+  }
+  return true;
+}
+
+static struct inspect_error *run_search(struct search *search, struct detected_vms *result) {
+  size_t parts = work_threads(search->work);
+  if (parts > MOST_PARTS) parts = MOST_PARTS;
+  if (parts > search->chunks.count) parts = search->chunks.count;
+  if (parts) parallel_run(parts, search_part, search);
+  for (size_t part = 0; part < parts; part++) {
+    if (search->no_memory[part]) return error_no_memory();
+    if (search->is_stopped) return error_interrupted();
+    for (size_t i = 0; i < search->pieces[part].count; i++)
+      if (!scan_words(search->scan, search->pieces[part].items[i], result))
         return error_no_memory();
-    if (!scan_words(scan, range, at, end, result)) return error_no_memory();
-    *done += end - start;
-    if (work_stops(work, "searching for Lua", *done, total)) return error_interrupted();
   }
   return NULL;
+}
+
+static int by_address(const void *left, const void *right) {
+  const struct detected_vm *a = left, *b = right;
+  return a->main_thread < b->main_thread ? -1 : a->main_thread > b->main_thread;
 }
 
 struct inspect_error *detect_vms(const struct address_map *map, const struct layouts *layouts,
@@ -332,14 +418,18 @@ struct inspect_error *detect_vms(const struct address_map *map, const struct lay
   struct scan scan = {.probe = {.map = map}, .arena = arena, .test = choose_test()};
   for (size_t i = 0; i < layouts->count; i++)
     scan_add_layout(&scan, layouts->items[i]);
+  if (!scan.pattern_count) return NULL;
   scan_bound(&scan);
-  uint64_t total = 0, done = 0;
-  for (size_t i = 0; i < map->range_count; i++)
-    total += map->ranges[i].end - map->ranges[i].start;
-  struct inspect_error *error = NULL;
-  for (size_t i = 0; !error && scan.pattern_count && i < map->range_count; i++)
-    error = scan_range(&scan, &map->ranges[i], work, &done, total, result);
+  struct search search = {.scan = &scan, .work = work};
+  struct inspect_error *error = cut_into_chunks(map, scan.patterns[0].layout->pointer_size, &search)
+                                    ? run_search(&search, result)
+                                    : error_no_memory();
   if (!error && scan.no_memory) error = error_no_memory();
+  if (!error && result->count)
+    qsort(result->items, result->count, sizeof *result->items, by_address);
+  vector_free(&search.chunks);
+  for (size_t part = 0; part < MOST_PARTS; part++)
+    vector_free(&search.pieces[part]);
   vector_free(&scan.adapted);
   return error;
 }

@@ -1,0 +1,344 @@
+/* reader.c - visiting objects: header, size and references of each are taken in one touch.
+ *
+ * Nearly all time goes into waiting for memory, so what will be needed is asked for ahead: of the
+ * objects that will be visited the header, then what the header points to; of the objects that
+ * references lead to, the words with their marks. So marks are looked at a batch of objects later
+ * than references are read.
+ *
+ * Invariant: references that may lead to freed memory (of dead objects, of stale stack slots) mark
+ * nothing and put nothing into the queue. */
+#include "graph/reader.h"
+
+#include "lua/visit.h"
+
+enum {
+  MOST_TAKEN = 1024,    /* references taken before their marks are looked at */
+  PARTS_AHEAD = 16,     /* of the visit: what headers point to */
+  HEADER_BYTES = 56,    /* read of most objects (of a table, all) */
+  TAG_UNTRUSTED = 0xFD, /* of a reference that marks nothing */
+};
+
+static void add_problem(struct reader *reader, const struct problem *problem) {
+  struct discovery *found = reader->found;
+  if (found->problems.count >= MOST_FAULTS || !vector_push(&found->problems, *problem))
+    found->more_problems++;
+}
+
+struct inspect_error *reader_too_many(void) {
+  return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "the heap has 2^32 objects or more");
+}
+
+struct inspect_error *reader_init(struct reader *reader, struct heap *heap, size_t index,
+                                  struct discovery *found) {
+  const struct vm *vm = &heap->vms[index].vm;
+  size_t next = found->granules.count;
+  *reader = (struct reader){.heap = heap,
+                            .vm = *vm,
+                            .found = found,
+                            .is_plain = visit_is_plain(vm->layout),
+                            .taken = found->targets.count,
+                            .headers_asked = next,
+                            .parts_asked = next};
+  return vector_reserve(&reader->tags, MOST_TAKEN) ? NULL : error_no_memory();
+}
+
+void reader_free(struct reader *reader) {
+  vector_free(&reader->tags);
+  vector_free(&reader->later);
+}
+
+void reader_cut(struct reader *reader, size_t next) {
+  struct discovery *found = reader->found;
+  found->granules.count = found->types.count = found->flags.count = next;
+  reader->headers_asked = reader->parts_asked = next;
+}
+
+struct inspect_error *reader_discover(struct reader *reader, uint64_t address, uint8_t tag,
+                                      uint8_t flags, uint32_t *granule) {
+  struct address_map *map = &reader->heap->map;
+  *granule = address_map_number(map, address, &reader->hint);
+  if (*granule == NO_GRANULE || !address_map_mark(map, *granule)) return NULL;
+  if (reader->found->granules.count >= NO_OBJECT - 1) return reader_too_many();
+  if (!vector_push(&reader->found->granules, *granule) ||
+      !vector_push(&reader->found->types, tag) || !vector_push(&reader->found->flags, flags))
+    return error_no_memory();
+  return NULL;
+}
+
+void reader_take_next(struct reader *reader, uint64_t address) {
+  if (!address) return;
+  uint32_t granule = address_map_number(&reader->heap->map, address, &reader->hint);
+  if (granule == NO_GRANULE) {
+    add_problem(reader, &(struct problem){.kind = PROBLEM_LIST,
+                                          .object = NO_OBJECT,
+                                          .address = address,
+                                          .text = "list of objects leads out of the dump"});
+    return;
+  }
+  reader->found->balance -= reader_share(granule);
+  __builtin_prefetch(&reader->heap->map.marks[granule >> 6], 1);
+  reader->nexts[reader->next_count++] = granule;
+}
+
+/* ---- References ------------------------------------------------------------------------------ */
+
+static bool make_room(struct reader *reader) {
+  enum { ROOM = 1 << 16 };
+  struct discovery *found = reader->found;
+  if (!vector_reserve(&found->targets, ROOM) || !vector_reserve(&found->kinds, ROOM)) return false;
+  size_t targets = found->targets.capacity - found->targets.count;
+  size_t kinds = found->kinds.capacity - found->kinds.count;
+  reader->room = targets < kinds ? targets : kinds;
+  return true;
+}
+
+/* Notes a reference that leads nowhere. */
+static void lose(struct reader *reader, enum reference_kind kind, uint64_t address, uint64_t detail,
+                 bool in_hash, bool trusted) {
+  if (kind == REFERENCE_KEY) reader->lost_key = true;
+  if (trusted)
+    add_problem(reader, &(struct problem){.kind = PROBLEM_NOWHERE,
+                                          .object = (object_id)reader->found->bytes.count,
+                                          .address = address,
+                                          .detail = detail,
+                                          .reference = (uint8_t)kind,
+                                          .in_hash = in_hash,
+                                          .text = "reference leads out of the dump"});
+}
+
+/* Marks an object; returns whether it is new. */
+static inline bool mark_shared(uint64_t *word, uint64_t bit) {
+  return !(__atomic_load_n(word, __ATOMIC_RELAXED) & bit) &&
+         !(__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit);
+}
+
+/* Puts the targets of the references that were taken into the queue, unless they are marked. */
+static bool queue_taken(struct reader *reader) {
+  struct discovery *found = reader->found;
+  uint64_t *marks = reader->heap->map.marks;
+  size_t count = reader->tags.count, end = found->granules.count;
+  if (!vector_reserve(&found->granules, count) || !vector_reserve(&found->types, count) ||
+      !vector_reserve(&found->flags, count))
+    return false;
+  const uint32_t *targets = found->targets.items + reader->taken;
+  uint32_t *queue = found->granules.items;
+  uint8_t *types = found->types.items, *flags = found->flags.items;
+  const uint8_t *tags = reader->tags.items;
+  for (size_t i = 0; i < count; i++) {
+    uint64_t *word = &marks[targets[i] >> 6], bit = UINT64_C(1) << (targets[i] & 63);
+    bool is_trusted = tags[i] != TAG_UNTRUSTED, is_new = is_trusted && !(*word & bit);
+    *word |= is_trusted ? bit : 0;
+    queue[end] = targets[i];
+    types[end] = found->is_careful ? tags[i] : TAG_ANY;
+    flags[end] = 0;
+    end += is_new;
+  }
+  reader->marked += end - found->granules.count;
+  found->granules.count = found->types.count = found->flags.count = end;
+  return true;
+}
+
+/* Only marks them. */
+static void set_taken(struct reader *reader) {
+  uint64_t *marks = reader->heap->map.marks;
+  const uint32_t *targets = reader->found->targets.items + reader->taken;
+  const uint8_t *tags = reader->tags.items;
+  size_t count = reader->tags.count;
+  for (size_t i = 0; i < count; i++) {
+    uint64_t *word = &marks[targets[i] >> 6], bit = UINT64_C(1) << (targets[i] & 63);
+    if (tags[i] == TAG_UNTRUSTED) continue;
+    if (reader->is_shared) {
+      reader->marked += mark_shared(word, bit);
+    } else if (!(*word & bit)) {
+      *word |= bit;
+      reader->marked++;
+    }
+  }
+}
+
+static bool mark_taken(struct reader *reader) {
+  if (reader->is_sweeping)
+    set_taken(reader);
+  else if (!queue_taken(reader))
+    return false;
+  reader->taken = reader->found->targets.count;
+  reader->tags.count = 0;
+  return true;
+}
+
+/* Takes one reference of the object that is being visited: see visit.h. */
+static inline void take(struct visitor *visitor, enum reference_kind kind, uint64_t address,
+                        uint8_t tag, uint64_t detail, bool in_hash, bool trusted) {
+  struct reader *reader = visitor->sink;
+  struct discovery *found = reader->found;
+  uint32_t granule = address_map_number(&reader->heap->map, address, &reader->hint);
+  if (__builtin_expect(reader->lost_key, 0)) { /* an entry without its key: see graph.h */
+    reader->lost_key = false;
+    if (kind == REFERENCE_FIELD || kind == REFERENCE_KEYED) kind = REFERENCE_INDEX;
+  }
+  if (__builtin_expect(granule == NO_GRANULE, 0)) {
+    lose(reader, kind, address, detail, in_hash, trusted);
+    return;
+  }
+  __builtin_prefetch(&reader->heap->map.marks[granule >> 6], 1);
+  if (__builtin_expect(reader->tags.count == MOST_TAKEN, 0) && !mark_taken(reader))
+    reader->no_memory = true;
+  if (__builtin_expect(!reader->room, 0) && !make_room(reader)) reader->no_memory = true;
+  if (__builtin_expect(reader->no_memory, 0)) return;
+  reader->room--;
+  found->targets.items[found->targets.count++] = granule;
+  unsigned type = found->is_careful || tag > sizeof lua54_types ? 0u : lua54_type(tag);
+  found->kinds.items[found->kinds.count++] = (uint8_t)((unsigned)kind | type << KIND_BITS);
+  reader->tags.items[reader->tags.count++] = trusted ? tag : TAG_UNTRUSTED;
+}
+
+static inline bool is_marked(const struct reader *reader, uint32_t granule) {
+  return __atomic_load_n(&reader->heap->map.marks[granule >> 6], __ATOMIC_RELAXED) >>
+             (granule & 63) &
+         1;
+}
+
+struct inspect_error *reader_mark(struct reader *reader) {
+  if (!mark_taken(reader) || !vector_reserve(&reader->later, reader->next_count))
+    return error_no_memory();
+  for (size_t i = 0; i < reader->next_count; i++)
+    if (!is_marked(reader, reader->nexts[i]))
+      reader->later.items[reader->later.count++] = reader->nexts[i];
+  reader->next_count = 0;
+  return reader->found->granules.count >= NO_OBJECT - 1 ? reader_too_many() : NULL;
+}
+
+/* ---- One object ------------------------------------------------------------------------------ */
+
+static struct inspect_error *take_size(struct reader *reader, size_t index) {
+  struct discovery *found = reader->found;
+  uint64_t bytes = reader->visit.bytes;
+  reader->object_bytes += bytes;
+  uint32_t small = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+  struct graph_big big = {.object = (object_id)index, .bytes = bytes};
+  if (!vector_push(&found->bytes, small) ||
+      (small == UINT32_MAX && !vector_push(&found->bigs, big)))
+    return error_no_memory();
+  return NULL;
+}
+
+/* Visits the object at an address, as what a reference says that it is. */
+static inline bool visit_as(struct reader *reader, uint64_t address, uint8_t tag) {
+  reader->visit.flags = 0;
+  reader->visit.bytes = reader->visit.absurd = 0;
+  reader->visit.fault = NULL;
+  reader->visit.is_moving = false;
+  reader->lost_key = false;
+  struct visitor visitor = {
+      .vm = &reader->vm, .visit = &reader->visit, .address = address, .sink = reader};
+  return reader->is_plain ? visit_object(&visitor, tag, true, take)
+                          : visit_object(&visitor, tag, false, take);
+}
+
+/* Visits an object that is not of the kind that the reference to it says: as what it is, if it is
+ * one at all, else it is kept as a damaged one of that kind. */
+static bool visit_other(struct reader *reader, size_t index, uint64_t address, uint8_t tag) {
+  struct discovery *found = reader->found;
+  struct problem problem = {.kind = tag == TAG_ANY ? PROBLEM_LIST : PROBLEM_KIND,
+                            .object = (object_id)index,
+                            .address = address,
+                            .text = tag == TAG_ANY ? "list of objects is broken here"
+                                                   : "no object of the kind that a reference says"};
+  add_problem(reader, &problem);
+  if (tag != TAG_ANY && visit_as(reader, address, TAG_ANY)) return true;
+  enum object_type type = tag == TAG_ANY_STRING ? OBJECT_STRING : lua54_type(tag);
+  found->types.items[index] = (uint8_t)(type == OBJECT_TYPE_COUNT ? OBJECT_STRING : type);
+  found->flags.items[index] |= OBJECT_DAMAGED;
+  reader->visit.bytes = 0;
+  return false;
+}
+
+/* What the visit could not make sense of. A dead object may have been freed in part. */
+static void take_problems(struct reader *reader, size_t index, uint64_t address) {
+  const struct visit *visit = &reader->visit;
+  struct discovery *found = reader->found;
+  if (found->flags.items[index] & OBJECT_DEAD) return;
+  if (visit->is_moving && visit->type == OBJECT_THREAD) found->moving_thread = address;
+  if (visit->is_moving && visit->type == OBJECT_UPVALUE) found->moving_upvalue = true;
+  struct problem problem = {.object = (object_id)index, .address = address};
+  if (visit->fault) {
+    problem.kind = PROBLEM_PART;
+    problem.address = visit->fault_address;
+    problem.text = visit->fault;
+    add_problem(reader, &problem);
+  }
+  if (visit->absurd) {
+    problem.kind = PROBLEM_VALUES;
+    problem.address = address;
+    problem.text = "object holds values of no kind that Lua has";
+    add_problem(reader, &problem);
+  }
+}
+
+/* Lets the next object's references begin at the end of those there are. */
+static inline struct inspect_error *begin_row(struct discovery *found) {
+  size_t object = found->first.count;
+  if (!vector_reserve(&found->first, 1) || !vector_reserve(&found->block_first, 1))
+    return error_no_memory();
+  if (object % ROW_BLOCK == 0)
+    found->block_first.count++;
+  else if (found->targets.count - found->block_first.items[object / ROW_BLOCK] > UINT32_MAX)
+    return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references in one place");
+  found->first.count++;
+  discovery_set_row(found, object, found->targets.count);
+  return NULL;
+}
+
+static struct inspect_error *read_object(struct reader *reader, size_t index) {
+  struct discovery *found = reader->found;
+  uint64_t address = reader->ring[index % READER_RING].address;
+  uint8_t tag = found->types.items[index];
+  found->balance += reader_share(found->granules.items[index]);
+  TRY(begin_row(found));
+  bool is_object = visit_as(reader, address, tag) || visit_other(reader, index, address, tag);
+  if (reader->no_memory) return error_no_memory();
+  if (!is_object) return take_size(reader, index);
+  struct visit *visit = &reader->visit;
+  found->types.items[index] = visit->type;
+  uint8_t flags = found->flags.items[index] | visit->flags;
+  if (visit->finalizer_bit && !(flags & OBJECT_PENDING)) flags |= OBJECT_HAS_FINALIZER;
+  found->flags.items[index] = flags;
+  if (visit->type == OBJECT_THREAD && address != reader->vm.main_thread) reader->coroutines++;
+  if (visit->fault || visit->absurd || visit->is_moving) take_problems(reader, index, address);
+  reader_take_next(reader, visit->next);
+  return take_size(reader, index);
+}
+
+/* Asks for the memory of objects further on in the queue. */
+static inline void look_ahead(struct reader *reader, size_t index) {
+  const struct discovery *found = reader->found;
+  size_t last = found->granules.count - 1;
+  size_t headers = index + READER_HEADERS_AHEAD < last ? index + READER_HEADERS_AHEAD : last;
+  for (; reader->headers_asked <= headers; reader->headers_asked++) {
+    struct ahead *ahead = &reader->ring[reader->headers_asked % READER_RING];
+    ahead->header =
+        address_map_bytes(&reader->heap->map, found->granules.items[reader->headers_asked],
+                          &reader->hint, &ahead->address, &ahead->available);
+    if (!ahead->header) continue;
+    __builtin_prefetch(ahead->header);
+    __builtin_prefetch(ahead->header + HEADER_BYTES - 1);
+  }
+  size_t parts = index + PARTS_AHEAD < last ? index + PARTS_AHEAD : last;
+  for (; reader->parts_asked <= parts; reader->parts_asked++) {
+    const struct ahead *ahead = &reader->ring[reader->parts_asked % READER_RING];
+    if (ahead->header && ahead->available >= reader->vm.layout->size[SIZE_Table])
+      lua54_prefetch(&reader->vm, ahead->header);
+  }
+}
+
+struct inspect_error *reader_read(struct reader *reader, size_t *next, size_t end) {
+  while (*next < end) {
+    size_t stop = end - *next < READER_BATCH ? end : *next + READER_BATCH;
+    for (; *next < stop; ++*next) {
+      look_ahead(reader, *next);
+      TRY(read_object(reader, *next));
+    }
+    TRY(reader_mark(reader));
+  }
+  return NULL;
+}
