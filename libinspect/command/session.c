@@ -123,14 +123,16 @@ static struct inspect_error *check_given(const struct inspect_session *session) 
                       session->source->name);
 }
 
-struct inspect_error *session_detect(struct inspect_session *session, const struct work *work) {
+static struct inspect_error *detect(struct inspect_session *session, bool is_brief,
+                                    const struct work *work) {
   if (!session->is_open) {
     TRY(heap_open(&session->heap, session->source));
     session->is_open = true;
   }
   struct heap *heap = &session->heap;
-  if (!session->is_detected) {
-    TRY(heap_detect(heap, session->given, work));
+  if (!session->is_detected || (heap->search.is_brief && !is_brief)) {
+    session->is_detected = false;
+    TRY(heap_detect(heap, session->given, is_brief, work));
     session->releases = arena_alloc(&session->arena, (heap->vm_count + 1) * sizeof(char *));
     if (!session->releases) return error_no_memory();
     for (size_t i = 0; i < heap->vm_count; i++) {
@@ -140,6 +142,15 @@ struct inspect_error *session_detect(struct inspect_session *session, const stru
     session->is_detected = true;
   }
   return heap->vm_count ? check_given(session) : no_vm(session);
+}
+
+struct inspect_error *session_detect(struct inspect_session *session, const struct work *work) {
+  return detect(session, false, work);
+}
+
+struct inspect_error *session_detect_briefly(struct inspect_session *session,
+                                             const struct work *work) {
+  return detect(session, true, work);
 }
 
 struct inspect_error *session_build(struct inspect_session *session, const struct work *work) {

@@ -30,6 +30,9 @@ struct inspect_session {
 /* Each makes sure that what it names is there; NO_VM-like errors say what was tried. */
 MUST_CHECK struct inspect_error *session_detect(struct inspect_session *session,
                                                 const struct work *work);
+/* The VMs that are found without searching all memory, if there are any; see heap_detect. */
+MUST_CHECK struct inspect_error *session_detect_briefly(struct inspect_session *session,
+                                                        const struct work *work);
 MUST_CHECK struct inspect_error *session_build(struct inspect_session *session,
                                                const struct work *work);
 MUST_CHECK struct inspect_error *session_collect(struct inspect_session *session,

@@ -81,11 +81,20 @@ static void page_evidence(struct command_context *context) {
 
 struct inspect_error *command_states(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
+  bool is_brief = context->options->brief && !context->options->vm.is_given;
+  TRY(is_brief ? session_detect_briefly(session, context->work)
+               : session_detect(session, context->work));
   TRY(session_check_choice(session, context->options));
   if (!context->options->brief) TRY(session_collect(session, context->work));
   describe_target(context, context->options->brief);
+  data_cell(context->data, "searched_all", cell_boolean(!session->heap.search.is_brief));
   page_vms(context);
+  if (session->heap.search.is_brief) {
+    page_blank(context->document);
+    line_words(
+        page_line(context->document, 0), STYLE_PLAIN,
+        "found from what the native threads hold; lua-states searches all memory for others");
+  }
   if (context->options->verbose) page_evidence(context);
   describe_faults(context);
   return NULL;

@@ -1,6 +1,7 @@
 /* find_vms.c - which layouts are tried on a target, and in which order.
  *
- *   1. The scan (layout/detect.c) looks for what the user gave and for what is canned.
+ *   1. The scan (layout/detect.c) looks for what the user gave and for what is canned: in all
+ *      memory, or, if VMs need not all be found, first where the native threads lead to.
  *   2. A VM that was found that way leads to the file with its code: the allocator in its
  *      global_State, else the C functions in _G. If that file has debug info for Lua, and the
  *      layout it yields fits the VM, it is taken: offsets come from debug info and override the
@@ -13,6 +14,7 @@
  * lua_newstate: 0.7 ms for an ordinary build of Lua, 4 ms for Debian's, which is compressed. */
 #include "graph/heap.h"
 #include "layout/dwarf.h"
+#include "lua/native.h"
 #include "source/debug_info.h"
 
 /* ---- Layouts from debug info ----------------------------------------------------------------- */
@@ -95,11 +97,30 @@ static bool open_vm(struct heap *heap, struct heap_vm *owner, const struct detec
   return true;
 }
 
-static struct inspect_error *scan(struct heap *heap, const struct layouts *layouts,
+/* Looks where words of the native threads and of the data of modules lead to. */
+static struct inspect_error *follow_words(struct heap *heap, const struct layouts *layouts,
+                                          struct detected_vms *detected) {
+  const struct address_map *map = &heap->map;
+  struct native_words words = {0};
+  uint64_t first = map->range_count ? map->ranges[0].start : 0;
+  uint64_t last = map->range_count ? map->ranges[map->range_count - 1].end : 0;
+  bool fits = native_words(heap->source, first, last, &words) &&
+              native_data_words(heap->source, first, last, &words);
+  struct inspect_error *error =
+      fits ? detect_vms_at(map, layouts, &heap->layouts, words.items, words.count, detected)
+           : error_no_memory();
+  vector_free(&words);
+  return error;
+}
+
+static struct inspect_error *scan(struct heap *heap, const struct layouts *layouts, bool is_brief,
                                   const struct work *work) {
   struct detected_vms detected = {0};
-  struct inspect_error *error =
-      layouts->count ? detect_vms(&heap->map, layouts, &heap->layouts, work, &detected) : NULL;
+  struct inspect_error *error = NULL;
+  if (is_brief) error = follow_words(heap, layouts, &detected);
+  heap->search.is_brief = detected.count > 0;
+  if (!error && !detected.count && layouts->count)
+    error = detect_vms(&heap->map, layouts, &heap->layouts, work, &detected);
   if (!error && detected.count) {
     heap->vms = calloc(detected.count, sizeof *heap->vms);
     if (!heap->vms) error = error_no_memory();
@@ -111,7 +132,8 @@ static struct inspect_error *scan(struct heap *heap, const struct layouts *layou
 }
 
 /* Step 1. */
-static struct inspect_error *scan_with_known(struct finder *finder, const struct work *work) {
+static struct inspect_error *scan_with_known(struct finder *finder, bool is_brief,
+                                             const struct work *work) {
   struct heap *heap = finder->heap;
   struct layouts layouts = {0};
   const struct layout *canned;
@@ -121,7 +143,7 @@ static struct inspect_error *scan_with_known(struct finder *finder, const struct
     heap->search.canned++;
     ok = vector_push(&layouts, canned);
   }
-  struct inspect_error *error = ok ? scan(heap, &layouts, work) : error_no_memory();
+  struct inspect_error *error = ok ? scan(heap, &layouts, is_brief, work) : error_no_memory();
   vector_free(&layouts);
   return error;
 }
@@ -154,7 +176,7 @@ static struct inspect_error *scan_with_described(struct finder *finder, const st
     ok = !layout || vector_push(&layouts, layout);
   }
   heap->search.described = layouts.count;
-  struct inspect_error *error = ok ? scan(heap, &layouts, work) : error_no_memory();
+  struct inspect_error *error = ok ? scan(heap, &layouts, false, work) : error_no_memory();
   vector_free(&layouts);
   return error;
 }
@@ -168,7 +190,7 @@ static void forget_vms(struct heap *heap) {
   heap->vm_count = 0;
 }
 
-struct inspect_error *heap_detect(struct heap *heap, const struct layout *given,
+struct inspect_error *heap_detect(struct heap *heap, const struct layout *given, bool is_brief,
                                   const struct work *work) {
   struct finder finder = {.heap = heap, .given = given};
   if (given && !is_usable(heap, given))
@@ -177,8 +199,9 @@ struct inspect_error *heap_detect(struct heap *heap, const struct layout *given,
                         given->name, 8u * given->pointer_size, given->big_endian ? "big" : "little",
                         8u * heap->source->pointer_size,
                         heap->source->big_endian ? "big-endian" : "little-endian");
+  forget_vms(heap);
   heap->search = (struct heap_search){0};
-  struct inspect_error *error = scan_with_known(&finder, work);
+  struct inspect_error *error = scan_with_known(&finder, is_brief, work);
   for (size_t i = 0; !error && i < heap->vm_count; i++) {
     if (work_stops(work, "reading debug info", i, heap->vm_count)) error = error_interrupted();
     prefer_debug_info(&finder, &heap->vms[i]);

@@ -45,6 +45,7 @@ struct heap_search {
   size_t files;         /* files that define lua_newstate and have debug info            */
   size_t described;     /* of these, with a usable layout: tried if nothing else fits    */
   const char *obstacle; /* why one of them has none, or NULL                             */
+  bool is_brief;        /* only where the native threads and modules lead to             */
 };
 
 struct heap {
@@ -63,9 +64,11 @@ struct heap {
 };
 
 MUST_CHECK struct inspect_error *heap_open(struct heap *heap, struct source *source);
-/* `given` is a layout from the user, or NULL; it must live as long as the heap. */
+/* `given` is a layout from the user, or NULL; it must live as long as the heap. With `is_brief` VMs
+ * that the native threads or data of modules lead to are enough; heap->search.is_brief then says
+ * whether others were not looked for. VMs that were found before are forgotten. */
 MUST_CHECK struct inspect_error *heap_detect(struct heap *heap, const struct layout *given,
-                                             const struct work *work);
+                                             bool is_brief, const struct work *work);
 MUST_CHECK struct inspect_error *heap_build(struct heap *heap, const struct work *work);
 void heap_close(struct heap *heap);
 

@@ -258,20 +258,20 @@ static inline bool scan_word(struct scan *scan, const uint8_t *bytes, uint64_t x
 
 enum { PIECE_WORDS = 32 };
 
-typedef uint64_t words __attribute__((vector_size(32), aligned(8)));
+typedef uint64_t word_vector __attribute__((vector_size(32), aligned(8)));
 
 /* Whether a piece of the target, which begins at `x` there, has a word worth a look. */
 static inline __attribute__((always_inline)) bool piece_test(const struct scan *scan,
                                                              const uint8_t *bytes, uint64_t x) {
-  words any = {0};
+  word_vector any = {0};
   for (size_t j = 0; j < scan->distance_count; j++) {
     uint64_t least = x + scan->distances[j].low;
     unsigned shift = scan->distances[j].shift;
-    words base = {least, least + 8, least + 16, least + 24};
+    word_vector base = {least, least + 8, least + 16, least + 24};
     for (unsigned i = 0; i < PIECE_WORDS / 4; i++) {
-      words word;
+      word_vector word;
       memcpy(&word, bytes + i * sizeof word, sizeof word);
-      any |= (words)(((word - base) >> shift) == 0);
+      any |= (word_vector)(((word - base) >> shift) == 0);
       base += 32;
     }
   }
@@ -412,24 +412,77 @@ static int by_address(const void *left, const void *right) {
   return a->main_thread < b->main_thread ? -1 : a->main_thread > b->main_thread;
 }
 
+static bool begin_scan(struct scan *scan, const struct address_map *map,
+                       const struct layouts *layouts, struct arena *arena) {
+  *scan = (struct scan){.probe = {.map = map}, .arena = arena, .test = choose_test()};
+  for (size_t i = 0; i < layouts->count; i++)
+    scan_add_layout(scan, layouts->items[i]);
+  if (scan->pattern_count) scan_bound(scan);
+  return scan->pattern_count > 0;
+}
+
+static void end_scan(struct scan *scan, struct detected_vms *result) {
+  vector_free(&scan->adapted);
+  if (result->count) qsort(result->items, result->count, sizeof *result->items, by_address);
+}
+
 struct inspect_error *detect_vms(const struct address_map *map, const struct layouts *layouts,
                                  struct arena *arena, const struct work *work,
                                  struct detected_vms *result) {
-  struct scan scan = {.probe = {.map = map}, .arena = arena, .test = choose_test()};
-  for (size_t i = 0; i < layouts->count; i++)
-    scan_add_layout(&scan, layouts->items[i]);
-  if (!scan.pattern_count) return NULL;
-  scan_bound(&scan);
+  struct scan scan;
+  if (!begin_scan(&scan, map, layouts, arena)) return NULL;
   struct search search = {.scan = &scan, .work = work};
   struct inspect_error *error = cut_into_chunks(map, scan.patterns[0].layout->pointer_size, &search)
                                     ? run_search(&search, result)
                                     : error_no_memory();
   if (!error && scan.no_memory) error = error_no_memory();
-  if (!error && result->count)
-    qsort(result->items, result->count, sizeof *result->items, by_address);
   vector_free(&search.chunks);
   for (size_t part = 0; part < MOST_PARTS; part++)
     vector_free(&search.pieces[part]);
-  vector_free(&scan.adapted);
+  end_scan(&scan, result);
   return error;
+}
+
+/* ---- Where words lead to --------------------------------------------------------------------- */
+
+/* If a thread lies at the address by this layout, the main thread of its VM; else 0. */
+static uint64_t main_thread_of(struct probe *probe, const struct layout *layout, uint64_t address) {
+  const uint8_t *thread = probe_view(probe, address, layout->size[SIZE_lua_State]);
+  if (!thread || load_field(layout, thread, GCObject_tt) != TAG_THREAD) return 0;
+  uint64_t global_address = load_field(layout, thread, lua_State_l_G);
+  const uint8_t *global = probe_view(probe, global_address, layout->size[SIZE_global_State]);
+  if (!global) return 0;
+  return layout->main_thread_embedded ? global_address + layout_main_thread_offset(layout)
+                                      : load_field(layout, global, global_State_mainthread);
+}
+
+/* Adds the VM of the thread that may lie at the address. False: out of memory. */
+static bool test_address(struct scan *scan, uint64_t address, struct detected_vms *result) {
+  for (size_t i = 0; i < scan->pattern_count; i++) {
+    const struct layout *layout = scan->patterns[i].layout;
+    uint64_t main_thread = main_thread_of(&scan->probe, layout, address);
+    struct detected_vm found;
+    bool is_known = !main_thread;
+    for (size_t j = 0; !is_known && j < result->count; j++)
+      is_known = result->items[j].main_thread == main_thread;
+    if (!is_known &&
+        scan_test(scan, main_thread + layout->place[lua_State_l_G].offset,
+                  state_distance(layout) - layout->place[lua_State_l_G].offset, &found) &&
+        !vector_push(result, found))
+      return false;
+  }
+  return true;
+}
+
+struct inspect_error *detect_vms_at(const struct address_map *map, const struct layouts *layouts,
+                                    struct arena *arena, const uint64_t *words, size_t count,
+                                    struct detected_vms *result) {
+  struct scan scan;
+  bool fits = true;
+  if (!begin_scan(&scan, map, layouts, arena)) return NULL;
+  for (size_t i = 0; fits && i < count; i++)
+    fits = test_address(&scan, words[i], result);
+  fits = fits && !scan.no_memory;
+  end_scan(&scan, result);
+  return fits ? NULL : error_no_memory();
 }

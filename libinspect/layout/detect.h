@@ -38,6 +38,13 @@ MUST_CHECK struct inspect_error *detect_vms(const struct address_map *map,
                                             const struct layouts *layouts, struct arena *arena,
                                             const struct work *work, struct detected_vms *result);
 
+/* The same, but looks only where words lead to that may be addresses of a lua_State: those of the
+ * native threads and of the data of modules. Finds the VMs that are led to, and reads little. */
+MUST_CHECK struct inspect_error *detect_vms_at(const struct address_map *map,
+                                               const struct layouts *layouts, struct arena *arena,
+                                               const uint64_t *words, size_t count,
+                                               struct detected_vms *result);
+
 /* Whether a VM of exactly this layout has its main thread at an address. On success
  * `result->alternate` is NULL. */
 bool detect_fits(const struct address_map *map, const struct layout *layout, uint64_t main_thread,

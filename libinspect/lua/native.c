@@ -27,6 +27,16 @@ static bool take_registers(const struct source_thread *thread, uint64_t first, u
   return true;
 }
 
+/* The words in start .. end - 1 of a segment. */
+static bool take_words(const struct source *source, const struct source_segment *segment,
+                       uint64_t start, uint64_t end, uint64_t first, uint64_t last,
+                       struct native_words *result) {
+  for (uint64_t at = start, word = source->pointer_size; at < end && end - at >= word; at += word)
+    if (!take(word_at(source, segment->bytes + (at - segment->start)), first, last, result))
+      return false;
+  return true;
+}
+
 static bool take_stack(const struct source *source, const struct source_thread *thread,
                        uint64_t first, uint64_t last, struct native_words *result) {
   const struct source_segment *segment = source_segment_at(source, thread->stack_pointer);
@@ -34,10 +44,7 @@ static bool take_stack(const struct source *source, const struct source_thread *
   uint64_t word = source->pointer_size, top = thread->stack_pointer & ~(word - 1);
   uint64_t start = top - segment->start > RED_ZONE ? top - RED_ZONE : segment->start;
   uint64_t end = segment->end - top > DEPTH ? top + DEPTH : segment->end;
-  for (uint64_t at = start; end - at >= word; at += word)
-    if (!take(word_at(source, segment->bytes + (at - segment->start)), first, last, result))
-      return false;
-  return true;
+  return take_words(source, segment, start, end, first, last, result);
 }
 
 bool native_registers(const struct source *source, uint64_t first, uint64_t last,
@@ -53,5 +60,24 @@ bool native_words(const struct source *source, uint64_t first, uint64_t last,
     if (!take_registers(&source->threads[i], first, last, result) ||
         !take_stack(source, &source->threads[i], first, last, result))
       return false;
+  return true;
+}
+
+bool native_data_words(const struct source *source, uint64_t first, uint64_t last,
+                       struct native_words *result) {
+  enum { MOST_MAPPINGS = 4096, MOST_DATA = 1 << 18, BSS = 1 << 16 };
+  uint64_t end = 0; /* of what was taken */
+  for (size_t i = 0; i < source->mapping_count && i < MOST_MAPPINGS; i++) {
+    const struct source_mapping *mapping = &source->mappings[i];
+    const struct source_segment *segment = source_segment_at(source, mapping->start);
+    if (!segment || !segment->writable) continue;
+    /* what follows the mapped data without a gap is the module's .bss */
+    uint64_t start = mapping->start > end ? mapping->start : end;
+    uint64_t size = mapping->end - mapping->start;
+    end = mapping->start + (size < MOST_DATA ? size : MOST_DATA) + BSS;
+    if (end > segment->end) end = segment->end;
+    start = (start + source->pointer_size - 1) / source->pointer_size * source->pointer_size;
+    if (!take_words(source, segment, start, end, first, last, result)) return false;
+  }
   return true;
 }

@@ -20,4 +20,9 @@ bool native_words(const struct source *source, uint64_t first, uint64_t last,
 bool native_registers(const struct source *source, uint64_t first, uint64_t last,
                       struct native_words *result);
 
+/* Words of the data of modules, from first to last - 1: a program often keeps its lua_State in a
+ * variable. Of each module a bounded part. */
+bool native_data_words(const struct source *source, uint64_t first, uint64_t last,
+                       struct native_words *result);
+
 #endif

@@ -35,6 +35,16 @@ def test_every_byte_is_accounted_for(packed_core):
     assert vm["accounted_bytes"] == vm["heap_bytes"]
 
 
+def test_the_native_thread_leads_to_the_vm(packed_core):
+    brief = document(packed_core.path, "states", "--brief")
+    whole = document(packed_core.path, "states")
+    assert not brief["searched_all"] and whole["searched_all"]
+    (vm,), (same,) = brief["vms"], whole["vms"]
+    assert vm["address"] == same["address"] and vm["objects"] is None
+    chosen = document(packed_core.path, "states", "--brief", "--vm", "1")
+    assert chosen["searched_all"]
+
+
 @pytest.mark.skipif(
     not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
 )

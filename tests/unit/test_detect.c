@@ -112,6 +112,45 @@ static struct detected_vms search(struct layouts *layouts) {
   return result;
 }
 
+/* Follows words; the layouts are freed. */
+static struct detected_vms follow(struct layouts *layouts, const uint64_t *words, size_t count) {
+  struct address_range range = {.start = START, .end = START + SIZE, .bytes = memory};
+  struct address_map map;
+  struct detected_vms result = {0};
+  assert_null(address_map_init(&map, 2, &range, 1));
+  assert_null(detect_vms_at(&map, layouts, &arena, words, count, &result));
+  address_map_free(&map);
+  vector_free(layouts);
+  return result;
+}
+
+/* A coroutine leads to its VM, whose main thread nobody names; the same VM is found once. */
+static void test_words_lead_to_vms(void **state) {
+  (void)state;
+  enum { COROUTINE = 0x3800 };
+  const struct layout *canned;
+  for (size_t i = 0; (canned = layout_canned(i)); i++) {
+    memset(memory, 0, sizeof memory);
+    struct mock_vm vm = put_vm(canned, NO_SPACE);
+    put_field(canned, COROUTINE, GCObject_tt, 8);
+    put_field(canned, COROUTINE, lua_State_l_G, START + vm.global);
+    struct layouts layouts = {0};
+    add_canned(&layouts, canned->pointer_size);
+    const uint64_t words[] = {0,          START + TABLE,     START + SIZE - 8,
+                              UINT64_MAX, START + COROUTINE, START + vm.thread};
+    struct detected_vms found = follow(&layouts, words, sizeof words / sizeof *words);
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.items[0].main_thread, START + vm.thread);
+    assert_int_equal(found.items[0].global_state, START + vm.global);
+    vector_free(&found);
+
+    add_canned(&layouts, canned->pointer_size);
+    found = follow(&layouts, words, 4); /* lead to none */
+    assert_int_equal(found.count, 0);
+    vector_free(&found);
+  }
+}
+
 static void test_every_canned_layout(void **state) {
   (void)state;
   const struct layout *canned;
@@ -262,6 +301,7 @@ static void test_nothing_to_search_with(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_every_canned_layout, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_words_lead_to_vms, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_extra_space_of_an_embedded_thread, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_provenance_decides, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_shifted_layout, set_up, tear_down),
