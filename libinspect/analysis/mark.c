@@ -1,14 +1,19 @@
-/* mark.c - marking breadth first with lookahead.
+/* mark.c - marking in sweeps, with a queue for what lies behind.
  *
- * The queue is a plain array: every object enters it once. On an aged heap marking waits for memory
- * only, so the row of an object is prefetched in two stages while the object is still some places
- * behind the head of the queue: first where its row starts, then the row.
+ * Ids follow the order of discovery (graph/walk.c), so most references lead forward. A sweep over
+ * the ids visits every marked object it comes to, and what it marks ahead is visited when it gets
+ * there: rows are read from memory in order, and the marks of ten million objects fit the cache.
+ * What is marked behind the sweep goes into a queue, emptied breadth first after the sweep. Rows
+ * are met in any order there, so each is prefetched in two stages while its object is still some
+ * places behind the head: first where the row starts, then the row. What does not fit the queue
+ * stays pending for another sweep; the queue is so long that a sweep always has enough to visit
+ * to be paid for, in whatever order ids come.
  *
  * Ephemerons. A visit of a weak-keyed table marks what does not depend on a key and puts the table
- * aside. When the queue is empty the entries of all tables put aside are looked at, once: the value
- * of a marked key is marked, any other is chained to its key. From then on a visit of an object
- * releases the values chained to it. Invariant: an entry that was looked at and whose key is marked
- * but not yet visited has its value marked, or in the chain of that key. */
+ * aside. When nothing is left to visit the entries of all tables put aside are looked at, once: the
+ * value of a marked key is marked, any other is chained to its key. From then on a visit of an
+ * object releases the values chained to it. Invariant: an entry that was looked at and whose key is
+ * marked but not yet visited has its value marked, or in the chain of that key. */
 #include "analysis/mark.h"
 
 #include <stdlib.h>
@@ -18,7 +23,9 @@ enum {
   ROW_START_AHEAD = 24,
   ROW_AHEAD = 12,
   TARGETS_PER_LINE = 16,
-  CHECK_EVERY = 1 << 16, /* visits between two looks at the cancel flag */
+  CHECK_EVERY = 1 << 16,   /* visits between two looks at the cancel flag */
+  LEAST_QUEUE = 1 << 10,   /* places                                      */
+  OBJECTS_PER_PLACE = 512, /* 8 words of a sweep for each place           */
 };
 
 static const uint8_t WEAK = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
@@ -27,13 +34,27 @@ struct inspect_error *marking_init(struct marking *marking, const struct graph *
                                    const struct graph_mask *mask, const struct work *work,
                                    struct bitset *marked) {
   *marking = (struct marking){.graph = graph, .mask = mask, .work = work, .marked = marked};
-  marking->queue = malloc(((size_t)graph->object_count + 1) * sizeof *marking->queue);
-  return marking->queue ? NULL : error_no_memory();
+  marking->swept = graph->object_count;
+  marking->masked_from = NO_REFERENCE;
+  if (mask) {
+    bool cuts_only = !mask->avoid && (mask->kinds & ALL_KINDS) == ALL_KINDS;
+    marking->masked_from = !cuts_only ? 0 : mask->cut_count ? mask->cut[0] : NO_REFERENCE;
+    marking->masked_to = !cuts_only        ? NO_REFERENCE
+                         : mask->cut_count ? mask->cut[mask->cut_count - 1]
+                                           : 0;
+  }
+  marking->limit = LEAST_QUEUE;
+  while (marking->limit < graph->object_count / OBJECTS_PER_PLACE)
+    marking->limit *= 2;
+  marking->queue = malloc(marking->limit * sizeof *marking->queue);
+  return marking->queue && bitset_init(&marking->pending, graph->object_count) ? NULL
+                                                                               : error_no_memory();
 }
 
 void marking_free(struct marking *marking) {
-  free(marking->queue);
   free(marking->waits);
+  free(marking->queue);
+  bitset_free(&marking->pending);
   vector_free(&marking->weak);
   vector_free(&marking->ephemerons);
   vector_free(&marking->values);
@@ -45,7 +66,6 @@ void marking_restart(struct marking *marking, struct bitset *marked, const struc
   marking->waits = NULL;
   marking->marked = marked;
   marking->before = before;
-  marking->head = marking->tail = 0;
   marking->weak.count = marking->ephemerons.count = marking->values.count = 0;
 }
 
@@ -140,55 +160,84 @@ static void release(struct marking *marking, object_id key) {
 
 static inline void look_ahead(const struct marking *marking) {
   const struct graph *graph = marking->graph;
-  uint32_t left = marking->tail - marking->head;
+  uint32_t left = marking->tail - marking->head, mask = marking->limit - 1;
   if (left > ROW_START_AHEAD) {
-    object_id object = marking->queue[marking->head + ROW_START_AHEAD];
+    object_id object = marking->queue[(marking->head + ROW_START_AHEAD) & mask];
     __builtin_prefetch(&graph->first[object]);
     __builtin_prefetch(&graph->flags[object]);
   }
   if (left > ROW_AHEAD) {
-    object_id object = marking->queue[marking->head + ROW_AHEAD];
+    object_id object = marking->queue[(marking->head + ROW_AHEAD) & mask];
     const object_id *row = graph->target + graph_first(graph, object);
     __builtin_prefetch(row);
     __builtin_prefetch(row + TARGETS_PER_LINE);
   }
 }
 
-static inline void visit_strong(struct marking *marking, object_id object) {
-  const struct graph *graph = marking->graph;
-  reference_id end = graph_first(graph, (uint64_t)object + 1);
-  if (marking->mask) {
-    for (reference_id i = graph_first(graph, object); i < end; i++)
+static inline void visit_strong(struct marking *marking, reference_id first, reference_id end) {
+  const object_id *target = marking->graph->target;
+  if (first <= marking->masked_to && end > marking->masked_from) {
+    for (reference_id i = first; i < end; i++)
       marking_follow(marking, i);
     return;
   }
-  uint32_t tail = marking->tail;
-  for (reference_id i = graph_first(graph, object); i < end; i++)
-    if (bitset_insert(marking->marked, graph->target[i])) marking->queue[tail++] = graph->target[i];
-  marking->tail = tail;
+  for (reference_id i = first; i < end; i++)
+    if (bitset_insert(marking->marked, target[i])) marking_push(marking, target[i]);
+}
+
+static inline struct inspect_error *visit(struct marking *marking, object_id object) {
+  const struct graph *graph = marking->graph;
+  uint8_t flags = graph->flags[object];
+  if (marking->waits && marking->waits[object]) release(marking, object);
+  if (flags & WEAK) return visit_weak(marking, object, flags);
+  visit_strong(marking, graph_first(graph, object), graph_first(graph, (uint64_t)object + 1));
+  return NULL;
+}
+
+static struct inspect_error *report(const struct marking *marking, uint64_t done) {
+  uint32_t total = marking->graph->object_count;
+  return work_stops(marking->work, "marking", done, total) ? error_interrupted() : NULL;
+}
+
+/* Visits all that is pending, but what becomes so behind the sweep. */
+static struct inspect_error *sweep(struct marking *marking) {
+  enum { WORDS_AT_ONCE = CHECK_EVERY / 64 };
+  uint32_t count = marking->graph->object_count;
+  uint64_t *words = marking->pending.words;
+  marking->has_pending = false;
+  for (uint32_t word = 0; (uint64_t)word * 64 < count; word++) {
+    if (word % WORDS_AT_ONCE == 0) TRY(report(marking, (uint64_t)word * 64));
+    while (words[word]) {
+      object_id object = word * 64 + (uint32_t)__builtin_ctzll(words[word]);
+      words[word] &= words[word] - 1;
+      marking->swept = object + 1;
+      TRY(visit(marking, object));
+    }
+  }
+  marking->swept = count;
+  return NULL;
 }
 
 static struct inspect_error *empty_queue(struct marking *marking) {
-  const struct graph *graph = marking->graph;
-  while (marking->head < marking->tail) {
-    if (marking->head % CHECK_EVERY == 0 &&
-        work_stops(marking->work, "marking", marking->head, graph->object_count))
-      return error_interrupted();
+  while (marking->head != marking->tail) {
+    if (marking->head % CHECK_EVERY == 0) TRY(report(marking, 0));
     look_ahead(marking);
-    object_id object = marking->queue[marking->head++];
-    if (marking->waits && marking->waits[object]) release(marking, object);
-    uint8_t flags = graph->flags[object];
-    if (flags & WEAK)
-      TRY(visit_weak(marking, object, flags));
-    else
-      visit_strong(marking, object);
+    TRY(visit(marking, marking->queue[marking->head++ & (marking->limit - 1)]));
   }
+  return NULL;
+}
+
+static struct inspect_error *visit_all(struct marking *marking) {
+  do {
+    if (marking->has_pending) TRY(sweep(marking));
+    TRY(empty_queue(marking));
+  } while (marking->has_pending);
   return NULL;
 }
 
 struct inspect_error *marking_run(struct marking *marking) {
   for (;;) {
-    TRY(empty_queue(marking));
+    TRY(visit_all(marking));
     if (!marking->ephemerons.count) return NULL;
     while (marking->ephemerons.count)
       TRY(look_at_entries(marking, marking->ephemerons.items[--marking->ephemerons.count]));

@@ -1,10 +1,11 @@
 /* mark.h - what is reachable: the marking under the computed full collection.
  *
- * Objects are marked breadth first over the rows of the graph; ephemerons are converged by an index
- * from keys to the values that wait for them, so that the whole takes time linear in references
- * whatever the shape of the ephemeron tables. Marking more roots after a run and running again is
- * what a collection does to resurrect. The rules of weak tables are in graph.h; a string as key of
- * an ephemeron counts as reached and is marked with its table, as Lua does. */
+ * Objects are marked in sweeps over the rows of the graph, and over a small queue what lies behind
+ * a sweep; ephemerons are converged by an index from keys to the values that wait for them, so that
+ * the whole takes time linear in references whatever the shape of the graph and of the ephemeron
+ * tables. Marking more roots after a run and running again is what a collection does to resurrect.
+ * The rules of weak tables are in graph.h; a string as key of an ephemeron counts as reached and is
+ * marked with its table, as Lua does. */
 #ifndef ANALYSIS_MARK_H
 #define ANALYSIS_MARK_H
 
@@ -27,8 +28,13 @@ struct marking {
   struct bitset *marked;         /* the caller's                                          */
   const struct bitset *before;   /* what a collection before this one found in use: entries with
                                     weak values that are not in it are gone; NULL: none before */
-  object_id *queue;              /* every marked object once, in order of marking         */
-  uint32_t head, tail;           /* queue[head .. tail) has still to be visited           */
+  struct bitset pending;         /* marked, to be visited by a sweep                      */
+  bool has_pending;              /* there may be some behind the sweep                    */
+  uint32_t swept;                /* the sweep comes to what is pending from here on       */
+  uint32_t *queue;               /* a ring of other objects that are to be visited        */
+  uint32_t limit, head, tail;    /* its size, a power of two; first object, first place   */
+  reference_id masked_from;      /* rows with references in masked_from .. masked_to are  */
+  reference_id masked_to;        /* the only ones in which the mask forbids something     */
   struct object_list weak;       /* weak tables of any mode, in order of visit            */
   struct object_list ephemerons; /* those whose entries have still to be looked at        */
   uint32_t *waits;               /* by key: position + 1 of its first waiting value, or 0;
@@ -45,10 +51,22 @@ void marking_free(struct marking *marking);
 /* Starts over with another empty set, after a collection that found `before` in use. */
 void marking_restart(struct marking *marking, struct bitset *marked, const struct bitset *before);
 
+/* Has an object visited that was not marked until now. */
+static inline void marking_push(struct marking *marking, object_id object) {
+  if (object < marking->swept) {
+    if (marking->tail - marking->head < marking->limit) {
+      marking->queue[marking->tail++ & (marking->limit - 1)] = object;
+      return;
+    }
+    marking->has_pending = true;
+  }
+  bitset_add(&marking->pending, object);
+}
+
 /* Marks one object unless the mask avoids it; what it refers to is marked by the next run. */
 static inline void marking_add(struct marking *marking, object_id object) {
   if (mask_enters(marking->mask, object) && bitset_insert(marking->marked, object))
-    marking->queue[marking->tail++] = object;
+    marking_push(marking, object);
 }
 
 /* Marks the target of a reference if the mask lets it be followed. */
