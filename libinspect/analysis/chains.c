@@ -7,23 +7,29 @@
  * So objects are settled in the order of (tier, distance), and when a level begins, the chains of
  * its objects are final.
  *
- * Only an object of the level under construction (it is `fresh`) can be offered a second chain as
- * good as its first. Then, and only then, labels are compared: walking up both chains to the holder
- * they share (at most TIE_STEPS references, beyond that the address decides).
+ * An object of the level under construction may be offered further chains as good as its first:
+ * chain_ties.h decides between them in the end.
  *
  * An ephemeron entry whose key is not settled waits with the key, and is offered when the key's
  * level comes.
  *
- * Memory: 9 bytes and 2 bits per object, and lists for two levels and for what is postponed. */
+ * A large level is visited in the order of ids: that is the order of rows in memory.
+ *
+ * Memory: 9 bytes and 2 bits per object, lists for two levels and for what is postponed, and ties,
+ * at most half as many as objects. */
 #include "analysis/chains.h"
 
 #include <string.h>
 
-#include "analysis/label_order.h"
-#include "analysis/tiers.h"
+#include "analysis/chain_ties.h"
 #include "base/number_map.h"
 
-enum { TIE_STEPS = 256, WORK_STEPS = 1 << 14, LOOKAHEAD = 8 };
+enum {
+  WORK_STEPS = 1 << 14,
+  LOOKAHEAD = 8,
+  LEAST_TIES = 4,
+  OBJECTS_PER_SORT = 256, /* a level of at least 1/256 of the objects is sorted */
+};
 
 struct objects VECTOR(object_id);
 
@@ -51,15 +57,16 @@ struct waiting {
 
 struct search {
   const struct graph *graph;
+  struct chains_options own;
   const struct chains_options *options;
   const struct work *work;
   struct chains *chains;
   struct tiers tiers;
-  struct label_order order;
   struct tiers_start *starts;
   size_t start_count;
-  struct bitset fresh; /* settled for the next level */
+  struct bitset open; /* what can be offered a chain: not settled, or settled for the next level */
   struct objects frontier, next;
+  struct chain_ties ties;
   struct postponed postponed[TIER_COUNT];
   struct waiting waiting;
   uint8_t tier;
@@ -67,33 +74,6 @@ struct search {
   uint64_t settled_count, targets_left, steps;
   bool out_of_memory;
 };
-
-/* ---- Ties -------------------------------------------------------------------------------------
- */
-
-/* Which of two chains of one tier and distance is the better one, given their last references:
- * negative if the first. */
-static int compare_chains(struct search *search, object_id a, reference_id via_a, object_id b,
-                          reference_id via_b) {
-  const struct chains *chains = search->chains;
-  const struct graph *graph = search->graph;
-  for (int step = 0; step < TIE_STEPS; step++) {
-    int result = label_order_compare(&search->order, a, via_a, b, via_b, false);
-    if (result) return result;
-    if (a == b) return (via_a > via_b) - (via_a < via_b);
-    object_id up_a = chains->parent[a], up_b = chains->parent[b];
-    if (up_a == NO_OBJECT && up_b == NO_OBJECT)
-      return tiers_compare_starts(&search->tiers, chains->via[a], chains->via[b]);
-    if (up_a == NO_OBJECT || up_b == NO_OBJECT) return up_a == NO_OBJECT ? -1 : 1;
-    via_a = graph_first(graph, up_a) + chains->via[a];
-    via_b = graph_first(graph, up_b) + chains->via[b];
-    a = up_a;
-    b = up_b;
-  }
-  const struct graph_label_source *labels = &graph->labels;
-  uint64_t x = labels->address(labels->context, a), y = labels->address(labels->context, b);
-  return (x > y) - (x < y);
-}
 
 /* ---- Settling ---------------------------------------------------------------------------------
  */
@@ -110,22 +90,14 @@ static void settle(struct search *search, object_id object, object_id parent, ui
   if (!vector_push(&search->next, object)) search->out_of_memory = true;
 }
 
-/* Offers the target of a reference the chain over `parent`. */
+/* Offers the target of a reference, which is open, the chain over `parent`. */
 static void offer(struct search *search, object_id parent, reference_id reference) {
-  struct chains *chains = search->chains;
   object_id object = search->graph->target[reference];
-  reference_id first = graph_first(search->graph, parent);
-  if (!bitset_has(&chains->settled, object)) {
-    if (!tiers_enters(&search->tiers, object)) return;
-    settle(search, object, parent, (uint32_t)(reference - first));
-    bitset_add(&search->fresh, object);
-  } else if (bitset_has(&search->fresh, object)) {
-    object_id rival = chains->parent[object];
-    reference_id rival_via = graph_first(search->graph, rival) + chains->via[object];
-    if (compare_chains(search, parent, reference, rival, rival_via) >= 0) return;
-    chains->parent[object] = parent;
-    chains->via[object] = (uint32_t)(reference - first);
-  }
+  uint32_t via = (uint32_t)(reference - graph_first(search->graph, parent));
+  if (!bitset_has(&search->chains->settled, object))
+    settle(search, object, parent, via);
+  else if (!chain_ties_note(&search->ties, object, parent, via))
+    search->out_of_memory = true;
 }
 
 /* ---- Ephemerons -------------------------------------------------------------------------------
@@ -144,13 +116,14 @@ static void offer_waiting(struct search *search, object_id key) {
   const struct waiting *waiting = &search->waiting;
   uint32_t i = number_map_get(&waiting->first, key);
   for (; i != NO_NUMBER; i = waiting->items[i].next)
-    offer(search, waiting->items[i].table, waiting->items[i].value);
+    if (bitset_has(&search->open, search->graph->target[waiting->items[i].value]))
+      offer(search, waiting->items[i].table, waiting->items[i].value);
 }
 
 /* Whether the key of an ephemeron entry is settled; its chain is final then. */
 static bool has_key(const struct search *search, object_id key) {
   if (search->graph->type[key] == OBJECT_STRING) return true;
-  return bitset_has(&search->chains->settled, key) && !bitset_has(&search->fresh, key);
+  return bitset_has(&search->chains->settled, key) && !bitset_has(&search->open, key);
 }
 
 /* ---- Rows -------------------------------------------------------------------------------------
@@ -160,21 +133,23 @@ static bool has_key(const struct search *search, object_id key) {
  * the first to allow. Returns the set of tiers that the others need. */
 static unsigned offer_row(struct search *search, object_id object, bool later) {
   const struct graph *graph = search->graph;
+  reference_id first = graph_first(graph, object);
+  reference_id end = graph_first(graph, (uint64_t)object + 1);
+  if (search->tier < TIER_SURVIVORS && tiers_is_survivor(&search->tiers, object))
+    return first < end ? 1U << TIER_SURVIVORS : 0;
   const uint8_t *tiers = tiers_row(&search->tiers, object);
   uint8_t flags = graph->flags[object];
   unsigned needed = 0;
-  reference_id end = graph_first(graph, (uint64_t)object + 1);
-  for (reference_id i = graph_first(graph, object); i < end; i++) {
+  for (reference_id i = first; i < end; i++) {
     object_id target = graph->target[i];
-    bool is_settled = bitset_has(&search->chains->settled, target);
-    if (is_settled && !bitset_has(&search->fresh, target)) continue;
+    if (!bitset_has(&search->open, target)) continue;
     enum reference_use use = tiers_use(&search->tiers, flags, i);
     if (use == USE_NEVER) continue;
     uint8_t tier = tiers[graph->kind[i]];
     object_id key = use == USE_EPHEMERON ? graph->target[i - 1] : NO_OBJECT;
     if (key != NO_OBJECT && tiers_is_survivor(&search->tiers, key)) tier = TIER_SURVIVORS;
     if (tier > search->tier) {
-      if (!is_settled && tiers_enters(&search->tiers, target)) needed |= 1U << tier;
+      if (!bitset_has(&search->chains->settled, target)) needed |= 1U << tier;
       continue;
     }
     if (later && tier != search->tier) continue;
@@ -195,6 +170,8 @@ static void postpone(struct search *search, object_id object, unsigned needed) {
 
 static struct inspect_error *check_work(struct search *search) {
   if (search->out_of_memory) return error_no_memory();
+  if (search->ties.count > LEAST_TIES + search->graph->object_count / 2)
+    chain_ties_decide(&search->ties);
   if (++search->steps % WORK_STEPS == 0 &&
       work_stops(search->work, "chains", search->settled_count, search->graph->object_count))
     return error_interrupted();
@@ -205,16 +182,17 @@ static void prefetch_row(const struct search *search, size_t position) {
   const struct graph *graph = search->graph;
   if (position + 2 * LOOKAHEAD < search->frontier.count)
     __builtin_prefetch(&graph->first[search->frontier.items[position + 2 * LOOKAHEAD]]);
-  if (position + LOOKAHEAD < search->frontier.count)
-    __builtin_prefetch(
-        &graph->target[graph_first(graph, search->frontier.items[position + LOOKAHEAD])]);
+  if (position + LOOKAHEAD < search->frontier.count) {
+    reference_id row = graph_first(graph, search->frontier.items[position + LOOKAHEAD]);
+    __builtin_prefetch(&graph->target[row]);
+    __builtin_prefetch(&graph->kind[row]);
+  }
 }
 
 static struct inspect_error *offer_frontier(struct search *search) {
   for (size_t i = 0; i < search->frontier.count; i++) {
     object_id object = search->frontier.items[i];
     prefetch_row(search, i);
-    if (search->graph->type[object] == OBJECT_STRING) continue;
     unsigned needed = offer_row(search, object, false);
     if (needed) postpone(search, object, needed);
     if (search->waiting.count) offer_waiting(search, object);
@@ -240,6 +218,24 @@ static struct inspect_error *offer_postponed(struct search *search) {
 /* ---- Levels and tiers -------------------------------------------------------------------------
  */
 
+/* Closes the level under construction: it is what is open and settled. A large one is sorted by
+ * the way. */
+static void close_level(struct search *search) {
+  struct objects *level = &search->frontier;
+  if (level->count < search->graph->object_count / OBJECTS_PER_SORT) {
+    for (size_t i = 0; i < level->count; i++)
+      bitset_remove(&search->open, level->items[i]);
+    return;
+  }
+  level->count = 0;
+  for (uint64_t word = 0; word < search->open.size / 64 + 1; word++) {
+    uint64_t bits = search->open.words[word] & search->chains->settled.words[word];
+    search->open.words[word] &= ~bits;
+    for (; bits; bits &= bits - 1)
+      level->items[level->count++] = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+  }
+}
+
 /* Goes on to the level under construction, or if it is empty, to the next distance at which
  * something was postponed. False: the tier is done. */
 static bool next_level(struct search *search) {
@@ -248,8 +244,7 @@ static bool next_level(struct search *search) {
   search->next = done;
   search->next.count = 0;
   search->distance++;
-  for (size_t i = 0; i < search->frontier.count; i++)
-    bitset_remove(&search->fresh, search->frontier.items[i]);
+  close_level(search);
   if (search->frontier.count) return true;
   const struct postponed *postponed = &search->postponed[search->tier];
   bool found = false;
@@ -267,8 +262,10 @@ static void settle_starts(struct search *search) {
   search->frontier.count = search->next.count = 0;
   for (size_t i = 0; i < search->start_count; i++) {
     const struct tiers_start *start = &search->starts[i];
-    if (start->tier == search->tier && !bitset_has(&search->chains->settled, start->object))
-      settle(search, start->object, NO_OBJECT, start->position);
+    if (start->tier != search->tier || bitset_has(&search->chains->settled, start->object))
+      continue;
+    settle(search, start->object, NO_OBJECT, start->position);
+    bitset_remove(&search->open, start->object);
   }
   struct objects empty = search->frontier;
   search->frontier = search->next;
@@ -297,7 +294,9 @@ static struct inspect_error *settle_all(struct search *search) {
     if (search->options->targets && !search->targets_left) break;
     TRY(settle_tier(search));
   }
-  return search->out_of_memory ? error_no_memory() : NULL;
+  if (search->out_of_memory || !chain_ties_decide_for(&search->ties, search->options->targets))
+    return error_no_memory();
+  return NULL;
 }
 
 /* ---- Interface --------------------------------------------------------------------------------
@@ -309,34 +308,52 @@ static struct inspect_error *chains_init(struct chains *chains, uint32_t count) 
   chains->via = malloc(((size_t)count + 1) * sizeof *chains->via);
   chains->tier = calloc((size_t)count + 1, sizeof *chains->tier);
   bool ok = bitset_init(&chains->settled, count);
-  if (!ok || !chains->parent || !chains->via || !chains->tier) return error_no_memory();
-  memset(chains->parent, 0xff, (size_t)count * sizeof *chains->parent);
-  memset(chains->via, 0xff, (size_t)count * sizeof *chains->via);
-  return NULL;
+  return ok && chains->parent && chains->via && chains->tier ? NULL : error_no_memory();
 }
 
 static void search_free(struct search *search) {
   tiers_free(&search->tiers);
-  label_order_free(&search->order);
   free(search->starts);
-  bitset_free(&search->fresh);
+  bitset_free(&search->open);
   vector_free(&search->frontier);
   vector_free(&search->next);
+  chain_ties_free(&search->ties);
   for (unsigned tier = 0; tier < TIER_COUNT; tier++)
     vector_free(&search->postponed[tier]);
   number_map_free(&search->waiting.first);
   vector_free(&search->waiting);
 }
 
+/* Everything that chains may go to. */
+static void open_all(struct search *search) {
+  const struct chains_options *options = search->options;
+  const uint8_t *type = search->graph->type;
+  uint32_t count = search->graph->object_count;
+  for (uint64_t word = 0; word * 64 < count; word++) {
+    uint64_t bits = 0, first = word * 64;
+    unsigned length = count - first < 64 ? (unsigned)(count - first) : 64;
+    for (unsigned i = 0; i < length; i++)
+      bits |= (uint64_t)(!options->targets || type[first + i] != OBJECT_STRING) << i;
+    if (options->targets) bits |= options->targets->words[word];
+    if (options->barred) bits &= ~options->barred->words[word];
+    if (options->mask && options->mask->avoid) bits &= ~options->mask->avoid->words[word];
+    search->open.words[word] = bits;
+  }
+}
+
 static struct inspect_error *search_init(struct search *search) {
   const struct graph *graph = search->graph;
-  label_order_init(&search->order, graph);
+  if (search->options) search->own = *search->options;
+  const struct graph_mask *mask = search->own.mask;
+  bool forbids = mask && (mask->avoid || mask->cut_count || (mask->kinds & ALL_KINDS) != ALL_KINDS);
+  if (!forbids) search->own.mask = NULL;
+  search->options = &search->own;
   if (!tiers_init(&search->tiers, graph, search->options)) return error_no_memory();
-  search->options = search->tiers.options;
+  chain_ties_init(&search->ties, &search->tiers, search->chains);
   if (search->options->targets) search->targets_left = bitset_count(search->options->targets);
   search->starts = tiers_starts(&search->tiers, &search->start_count);
-  if (!search->starts || !bitset_init(&search->fresh, graph->object_count))
-    return error_no_memory();
+  if (!search->starts || !bitset_init(&search->open, graph->object_count)) return error_no_memory();
+  open_all(search);
   return chains_init(search->chains, graph->object_count);
 }
 

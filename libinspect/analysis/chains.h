@@ -31,13 +31,16 @@ struct chains_options {
   const struct bitset *barred;    /* never entered: trackers; or NULL                          */
   const struct bitset *survivors; /* entered early, but left (followed onward) only in tier 5;
                                      or NULL                                                   */
-  const struct bitset *targets;   /* the search may stop when all are settled, and strings are
-                                     settled only if in here; NULL: settle all */
+  const struct bitset *targets;   /* only chains to these are wanted: the search may stop when all
+                                     are settled, strings are settled only if in here, and what is
+                                     on no chain to a target (or to the key of an ephemeron entry
+                                     on one) has any of its best chains; NULL: all are wanted    */
 };
 
+/* The arrays say nothing of objects that are not settled. */
 struct chains {
   uint32_t object_count;
-  object_id *parent; /* previous object on the best chain; NO_OBJECT: a start, or not settled     */
+  object_id *parent; /* previous object on the best chain; NO_OBJECT: a start                     */
   uint32_t *via;     /* of a start: its position in graph->roots (or in `from`); else the reference
                         from the parent, as position in the parent's row                         */
   struct bitset settled;

@@ -784,7 +784,39 @@ static reference_id id_of(const struct hand *hand, uint32_t number) {
   return id;
 }
 
-static void compare_with_model(struct hand *hand, unsigned seed) {
+static bool equal_chains(const struct chain *a, const struct chain *b) {
+  if (a->count != b->count || a->items[0].object != b->items[0].object) return false;
+  for (size_t i = 0; i < a->count; i++)
+    if (a->items[i].reference != b->items[i].reference) return false;
+  return a->root == b->root;
+}
+
+/* With targets the search may leave out much, but the targets' chains are the same. */
+static void compare_targets(struct hand *hand, const struct chains *all, uint64_t *random,
+                            unsigned seed) {
+  struct bitset targets;
+  assert_true(bitset_init(&targets, hand->object_count));
+  for (uint32_t i = 0; i < hand->object_count; i++)
+    if (hand_random(random, 4) == 0) bitset_add(&targets, i);
+  struct chains_options options = hand->options;
+  options.targets = &targets;
+  struct chains some;
+  assert_null(chains_search(hand->graph, &options, NULL, &some));
+  for (object_id i = 0; i < hand->object_count; i++) {
+    if (!bitset_has(&targets, i)) continue;
+    struct chain a, b;
+    bool is_settled = chains_get(hand->graph, all, &hand->options, i, &a);
+    assert_int_equal(chains_get(hand->graph, &some, &options, i, &b), is_settled);
+    if (is_settled && !equal_chains(&a, &b)) fail_msg("seed %u: chain to target %u", seed, i);
+    if (is_settled) assert_int_equal(some.tier[i], all->tier[i]);
+    vector_free(&a);
+    vector_free(&b);
+  }
+  chains_free(&some);
+  bitset_free(&targets);
+}
+
+static void compare_with_model(struct hand *hand, uint64_t *random, unsigned seed) {
   struct model model = {.hand = hand};
   while (settle_next(&model))
     ;
@@ -804,6 +836,7 @@ static void compare_with_model(struct hand *hand, unsigned seed) {
       fail_msg("seed %u: object %u over %u", seed, i, model.of[i].reference);
     }
   }
+  compare_targets(hand, &chains, random, seed);
   chains_free(&chains);
 }
 
@@ -817,7 +850,7 @@ static void test_against_model(void **state) {
     hand_shuffle(&hand, &random, order);
     hand_build(&hand, order);
     hand_restrict(&hand, &random);
-    compare_with_model(&hand, seed);
+    compare_with_model(&hand, &random, seed);
     hand_free(&hand);
   }
 }
@@ -934,13 +967,6 @@ static bool is_path(const struct hand *hand, const struct path *path, const stru
     if (chain->items[i].reference != id_of(hand, path->references[path->count - i])) return false;
   return chain->root == path->start ||
          hand->roots[chain->root].object == hand->roots[path->start].object;
-}
-
-static bool equal_chains(const struct chain *a, const struct chain *b) {
-  if (a->count != b->count || a->items[0].object != b->items[0].object) return false;
-  for (size_t i = 0; i < a->count; i++)
-    if (a->items[i].reference != b->items[i].reference) return false;
-  return a->root == b->root;
 }
 
 /* The chains found against the list of all paths, without the first one. */
