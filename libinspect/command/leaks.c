@@ -24,41 +24,48 @@ static struct inspect_error *unless_interrupted(struct command_context *context,
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
-static bool matches(const struct command_options *options, const struct tracked *tracked,
-                    struct arena *arena) {
+static bool matches(const struct command_options *options, const struct tracked *tracked) {
   if (options->has_min_age && !(tracked->age >= options->min_age)) return false;
   if (!options->description) return true;
-  const char *text = arena_copy(arena, tracked->description ? tracked->description : "",
+  struct arena arena;
+  arena_init(&arena);
+  const char *text = arena_copy(&arena, tracked->description ? tracked->description : "",
                                 tracked->description ? tracked->description_size : 0);
-  return text && fnmatch(options->description, text, 0) == 0;
+  bool is_match = text && fnmatch(options->description, text, 0) == 0;
+  arena_free(&arena);
+  return is_match;
 }
 
-static int by_id(const void *left, const void *right) {
-  object_id a = *(const object_id *)left, b = *(const object_id *)right;
-  return a < b ? -1 : a > b;
+static bool list_survivors(struct leaks *leaks) {
+  const struct bitset *set = &leaks->survivor_set;
+  if (!vector_reserve(&leaks->survivors, bitset_count(set))) return false;
+  for (uint64_t word = 0; word < set->size / 64 + 1; word++)
+    for (uint64_t bits = set->words[word]; bits; bits &= bits - 1)
+      leaks->survivors.items[leaks->survivors.count++] =
+          (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+  return true;
 }
 
+/* Verdicts and survivors are taken in the order in which entries lie in memory. */
 static struct inspect_error *select_entries(struct command_context *context, struct leaks *leaks) {
-  struct trackers *trackers = &leaks->trackers;
-  if (!bitset_init(&leaks->survivor_set, context->session->heap.graph.object_count))
+  const struct trackers *trackers = &leaks->trackers;
+  const struct command_options *options = context->options;
+  bool has_filter = options->has_min_age || options->description;
+  if (!bitset_init(&leaks->survivor_set, context->session->heap.graph.object_count) ||
+      !vector_reserve(&leaks->shown, trackers->entries.count))
     return error_no_memory();
   for (size_t i = 0; i < trackers->entries.count; i++) {
-    const struct tracked *tracked = &trackers->entries.items[i];
-    struct arena arena;
-    arena_init(&arena);
-    bool is_shown = matches(context->options, tracked, &arena);
-    arena_free(&arena);
-    if (!is_shown) continue;
-    leaks->verdicts[tracked->verdict]++;
-    if (!vector_push(&leaks->shown, i)) return error_no_memory();
-    if (tracked->verdict == VERDICT_LEAKED &&
-        bitset_insert(&leaks->survivor_set, tracked->object) &&
-        !vector_push(&leaks->survivors, tracked->object))
-      return error_no_memory();
+    uint32_t entry = trackers->order[i];
+    if (!has_filter || matches(options, &trackers->entries.items[entry]))
+      leaks->shown.items[leaks->shown.count++] = entry;
   }
-  if (leaks->survivors.count)
-    qsort(leaks->survivors.items, leaks->survivors.count, sizeof(object_id), by_id);
-  return NULL;
+  for (size_t i = 0; i < trackers->entries.count; i++) {
+    const struct tracked *tracked = &trackers->entries.items[i];
+    if (has_filter && !matches(options, tracked)) continue;
+    leaks->verdicts[tracked->verdict]++;
+    if (tracked->verdict == VERDICT_LEAKED) bitset_add(&leaks->survivor_set, tracked->object);
+  }
+  return list_survivors(leaks) ? NULL : error_no_memory();
 }
 
 /* ---- Causes ---------------------------------------------------------------------------------- */
@@ -105,12 +112,6 @@ static int worst_first(const void *left, const void *right) {
   return a->vm < b->vm ? -1 : a->vm > b->vm;
 }
 
-static size_t survivor_index(const struct leaks *leaks, object_id object) {
-  const object_id *found =
-      bsearch(&object, leaks->survivors.items, leaks->survivors.count, sizeof(object_id), by_id);
-  return found ? (size_t)(found - leaks->survivors.items) : SIZE_MAX;
-}
-
 /* Positions of a VM's causes in the sorted list, so that entries can name theirs. */
 static size_t *positions_of_causes(const struct leaks *leaks, size_t *first_of_vm) {
   size_t *positions = calloc(leaks->causes.count + 1, sizeof *positions), total = 0;
@@ -123,7 +124,8 @@ static size_t *positions_of_causes(const struct leaks *leaks, size_t *first_of_v
   return positions;
 }
 
-static void note_entry(struct leaks *leaks, struct tracked *tracked, size_t entry, size_t cause) {
+static void note_entry(const struct heap *heap, struct leaks *leaks, size_t entry, size_t cause) {
+  struct tracked *tracked = &leaks->trackers.entries.items[entry];
   struct leak_cause *mine = &leaks->causes.items[cause];
   tracked->cause = (uint32_t)cause;
   if (!isnan(tracked->age)) {
@@ -131,22 +133,19 @@ static void note_entry(struct leaks *leaks, struct tracked *tracked, size_t entr
     if (!(tracked->age <= mine->oldest)) mine->oldest = tracked->age;
   }
   mine->retired += tracked->is_retired;
+  mine->entry_count++;
   const struct chain *chain = &mine->cause->chain;
-  if (mine->described == SIZE_MAX && chain->count &&
-      chain->items[chain->count - 1].object == tracked->object)
+  if (!chain->count || chain->items[chain->count - 1].object != tracked->object) return;
+  if (mine->described == SIZE_MAX ||
+      trackers_compare(heap, tracked, leaks_entry(leaks, mine->described)) < 0)
     mine->described = entry;
 }
 
-/* Gives each cause the list of its entries. */
+/* Gives each cause, whose entries are counted, the list of them. */
 static bool list_entries(struct leaks *leaks) {
   size_t placed = 0;
-  const struct tracked *entries = leaks->trackers.entries.items;
   leaks->by_cause = calloc(leaks->shown.count + 1, sizeof *leaks->by_cause);
   if (!leaks->by_cause) return false;
-  for (size_t i = 0; i < leaks->shown.count; i++) {
-    uint32_t cause = entries[leaks->shown.items[i]].cause;
-    if (cause != UINT32_MAX) leaks->causes.items[cause].entry_count++;
-  }
   for (size_t i = 0; i < leaks->causes.count; i++) {
     struct leak_cause *cause = &leaks->causes.items[i];
     cause->entries = leaks->by_cause + placed;
@@ -154,7 +153,7 @@ static bool list_entries(struct leaks *leaks) {
     cause->entry_count = 0;
   }
   for (size_t i = 0; i < leaks->shown.count; i++) {
-    uint32_t number = entries[leaks->shown.items[i]].cause;
+    uint32_t number = leaks_entry(leaks, leaks->shown.items[i])->cause;
     if (number == UINT32_MAX) continue;
     struct leak_cause *cause = &leaks->causes.items[number];
     leaks->by_cause[(size_t)(cause->entries - leaks->by_cause) + cause->entry_count++] =
@@ -163,40 +162,71 @@ static bool list_entries(struct leaks *leaks) {
   return true;
 }
 
-/* Where the survivors of a VM begin. */
-static size_t first_survivor(const struct leaks *leaks, const struct heap_vm *owner) {
-  size_t low = 0, high = leaks->survivors.count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (leaks->survivors.items[middle] < owner->first)
-      low = middle + 1;
-    else
-      high = middle;
+/* Where the survivors of each VM begin: they are sorted by id. */
+static size_t *first_survivors(const struct leaks *leaks, const struct heap *heap) {
+  size_t *first = calloc(heap->vm_count + 1, sizeof *first), next = 0;
+  for (size_t vm = 0; first && vm < heap->vm_count; vm++) {
+    while (next < leaks->survivors.count && leaks->survivors.items[next] < heap->vms[vm].first)
+      next++;
+    first[vm] = next;
   }
-  return low;
+  return first;
+}
+
+/* Survivors before those of each word of the set. */
+static uint32_t *rank_survivors(const struct leaks *leaks) {
+  const struct bitset *set = &leaks->survivor_set;
+  size_t words = (size_t)(set->size / 64 + 1);
+  uint32_t *before = malloc(words * sizeof *before), count = 0;
+  for (size_t i = 0; before && i < words; i++) {
+    before[i] = count;
+    count += (uint32_t)__builtin_popcountll(set->words[i]);
+  }
+  return before;
+}
+
+struct linking {
+  size_t *first_of_vm;    /* position of a VM's first cause among all     */
+  size_t *positions;      /* of these in the sorted list                  */
+  size_t *first_survivor; /* of a VM                                      */
+  uint32_t *before;       /* survivors before those of a word of the set  */
+};
+
+static void link_entry(struct command_context *context, struct leaks *leaks,
+                       const struct linking *linking, size_t entry) {
+  const struct heap *heap = &context->session->heap;
+  struct tracked *tracked = &leaks->trackers.entries.items[entry];
+  if (tracked->verdict != VERDICT_LEAKED || !bitset_has(&leaks->survivor_set, tracked->object))
+    return;
+  size_t vm = (size_t)(heap_vm_of(heap, tracked->object) - heap->vms);
+  uint64_t below = (UINT64_C(1) << (tracked->object & 63)) - 1;
+  uint64_t word = leaks->survivor_set.words[tracked->object >> 6] & below;
+  size_t index = linking->before[tracked->object >> 6] + (size_t)__builtin_popcountll(word) -
+                 linking->first_survivor[vm];
+  const struct causes *causes = &leaks->by_vm[vm];
+  tracked->held_by = causes->held_by[index];
+  uint32_t cause = causes->cause_of[index];
+  if (cause != UINT32_MAX)
+    note_entry(heap, leaks, entry, linking->positions[linking->first_of_vm[vm] + cause]);
+  else if (!leaks->unplaced++ ||
+           trackers_compare(heap, tracked, leaks_entry(leaks, leaks->first_unplaced)) < 0)
+    leaks->first_unplaced = entry;
 }
 
 static struct inspect_error *link_entries(struct command_context *context, struct leaks *leaks) {
-  size_t *first_of_vm = calloc(leaks->vm_count + 1, sizeof *first_of_vm);
-  size_t *positions = first_of_vm ? positions_of_causes(leaks, first_of_vm) : NULL;
-  for (size_t i = 0; positions && i < leaks->shown.count; i++) {
-    size_t entry = leaks->shown.items[i];
-    struct tracked *tracked = &leaks->trackers.entries.items[entry];
-    if (tracked->verdict != VERDICT_LEAKED) continue;
-    const struct heap_vm *owner = heap_vm_of(&context->session->heap, tracked->object);
-    size_t vm = (size_t)(owner - context->session->heap.vms);
-    size_t index = survivor_index(leaks, tracked->object) - first_survivor(leaks, owner);
-    const struct causes *causes = &leaks->by_vm[vm];
-    tracked->held_by = causes->held_by[index];
-    uint32_t cause = causes->cause_of[index];
-    if (cause != UINT32_MAX)
-      note_entry(leaks, tracked, entry, positions[first_of_vm[vm] + cause]);
-    else if (!leaks->unplaced++)
-      leaks->first_unplaced = entry;
-  }
-  bool fits = positions && list_entries(leaks);
-  free(positions);
-  free(first_of_vm);
+  struct linking linking = {.first_of_vm = calloc(leaks->vm_count + 1, sizeof(size_t))};
+  if (linking.first_of_vm) linking.positions = positions_of_causes(leaks, linking.first_of_vm);
+  linking.first_survivor = first_survivors(leaks, &context->session->heap);
+  linking.before = rank_survivors(leaks);
+  bool fits = linking.positions && linking.first_survivor && linking.before;
+  bool has_filter = leaks->shown.count < leaks->trackers.entries.count;
+  for (size_t i = 0; fits && i < leaks->shown.count; i++)
+    link_entry(context, leaks, &linking, has_filter ? leaks->shown.items[i] : i);
+  fits = fits && list_entries(leaks);
+  free(linking.positions);
+  free(linking.first_of_vm);
+  free(linking.first_survivor);
+  free(linking.before);
   return fits ? NULL : error_no_memory();
 }
 

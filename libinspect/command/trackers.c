@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+enum { OBJECTS_AHEAD = 24, RECORDS_AHEAD = 12, TEXTS_BEHIND = 16 };
 enum { SAMPLE = 32, LARGEST_RECORD = 64 };
 static const double CLOCK_TICK = 0.02; /* how far the kernel's account of CPU time may lag        */
 static const double EPOCH_MIN = 1e9, EPOCH_MAX = 4e9, DAY = 86400;
@@ -214,6 +215,10 @@ struct reader {
   uint64_t seen;
   bool stopped;
   double now;
+  size_t hint;                  /* of the address map                                         */
+  uint64_t texts[TEXTS_BEHIND]; /* descriptions of the last entries, still to be read: by the
+                                   entry's position modulo their number; 0: none              */
+  size_t finished;              /* entries whose description was read                         */
 };
 
 static enum verdict verdict_of(const struct reader *reader, object_id object) {
@@ -235,8 +240,16 @@ static double age_of(const struct reader *reader, double created) {
   return NAN;
 }
 
-static void read_record(const struct reader *reader, struct lua_value value,
-                        struct tracked *tracked) {
+static const char *text_of(struct vm *vm, uint64_t string, uint32_t *size) {
+  size_t length = 0;
+  const char *bytes = string_bytes(vm, string, &length);
+  *size = length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
+  return bytes;
+}
+
+/* Reads a record, but for the description: returns the string object that is it, or 0. */
+static uint64_t read_record(const struct reader *reader, struct lua_value value,
+                            struct tracked *tracked) {
   struct vm *vm = &reader->owner->vm;
   const struct tracker *tracker = reader->tracker;
   struct lua_value description = value;
@@ -253,11 +266,29 @@ static void read_record(const struct reader *reader, struct lua_value value,
   }
   if (tracker->trace_key && value.tag == (TAG_TABLE | TAG_COLLECTABLE)) {
     struct lua_value trace = record_field(vm, &record, tracker->trace_key, 0);
-    if (is_text(trace)) tracked->trace = string_bytes(vm, trace.bits, &tracked->trace_size);
+    if (is_text(trace)) tracked->trace = text_of(vm, trace.bits, &tracked->trace_size);
   }
-  if (is_text(description))
-    tracked->description = string_bytes(vm, description.bits, &tracked->description_size);
   tracked->age = age_of(reader, tracked->created);
+  return is_text(description) ? description.bits : 0;
+}
+
+/* Reads the descriptions of the entries up to `end`. They were asked for when the entries were
+ * read. */
+static void finish_entries(struct reader *reader, size_t end) {
+  struct vm *vm = &reader->owner->vm;
+  for (; reader->finished < end; reader->finished++) {
+    struct tracked *tracked = &reader->trackers->entries.items[reader->finished];
+    uint64_t text = reader->texts[reader->finished % TEXTS_BEHIND];
+    if (text) tracked->description = text_of(vm, text, &tracked->description_size);
+  }
+}
+
+/* heap_object_at, where neighbours lie near each other. */
+static object_id object_at(struct reader *reader, uint64_t address) {
+  const struct heap *heap = &reader->session->heap;
+  uint32_t granule = address_map_number(&heap->map, address, &reader->hint);
+  if (granule == NO_GRANULE || !address_map_is_marked(&heap->map, granule)) return NO_OBJECT;
+  return heap->by_rank[address_map_rank(&heap->map, granule)];
 }
 
 /* False: out of memory, or stopped. */
@@ -273,13 +304,42 @@ static bool add_entry(struct reader *reader, struct lua_value watched, struct lu
                             .age = NAN,
                             .held_by = NO_OBJECT,
                             .cause = UINT32_MAX};
-  if (value_is_object(watched))
-    tracked.object = heap_object_at(&reader->session->heap, watched.bits);
-  tracked.verdict = verdict_of(reader, tracked.object);
-  read_record(reader, record, &tracked);
+  if (value_is_object(watched)) tracked.object = object_at(reader, watched.bits);
+  tracked.verdict = (uint8_t)verdict_of(reader, tracked.object);
+  size_t position = reader->trackers->entries.count;
+  if (position >= TEXTS_BEHIND) finish_entries(reader, position - TEXTS_BEHIND + 1);
+  uint64_t text = read_record(reader, record, &tracked);
+  reader->texts[position % TEXTS_BEHIND] = text;
+  if (text) __builtin_prefetch(memory_view(&reader->owner->vm.memory, text, 1));
   reader->tracker->entries++;
   reader->tracker->verdicts[tracked.verdict]++;
   return vector_push(&reader->trackers->entries, tracked);
+}
+
+/* Touches what the entries that come next will need: far ahead the header of the record and the map
+ * at the object, nearer what the header points to. */
+static void look_ahead(struct reader *reader, const struct lua_table *table, uint64_t index) {
+  struct vm *vm = &reader->owner->vm;
+  const struct address_map *map = &reader->session->heap.map;
+  struct lua_value key, value;
+  if (index + OBJECTS_AHEAD >= table->node_count) return;
+  table_entry(vm, table, index + OBJECTS_AHEAD, &key, &value);
+  if (value_is_object(value))
+    __builtin_prefetch(memory_view(&vm->memory, value.bits, vm->layout->size[SIZE_Table]));
+  uint32_t granule =
+      value_is_object(key) ? address_map_number(map, key.bits, &reader->hint) : NO_GRANULE;
+  if (granule != NO_GRANULE) {
+    __builtin_prefetch(&map->marks[granule >> 6]);
+    __builtin_prefetch(&map->ranks[granule >> 9]);
+  }
+  table_entry(vm, table, index + RECORDS_AHEAD, &key, &value);
+  const uint8_t *header = value.tag == (TAG_TABLE | TAG_COLLECTABLE)
+                              ? memory_view(&vm->memory, value.bits, vm->layout->size[SIZE_Table])
+                              : NULL;
+  if (header) lua54_prefetch(vm, header);
+  granule = value_is_object(key) ? address_map_number(map, key.bits, &reader->hint) : NO_GRANULE;
+  if (granule != NO_GRANULE && address_map_is_marked(map, granule))
+    __builtin_prefetch(&reader->session->heap.by_rank[address_map_rank(map, granule)]);
 }
 
 /* The watched object is the weak side: the key, or the value of a table with weak values only. */
@@ -295,43 +355,12 @@ static bool read_entries(struct reader *reader, const struct lua_table *table) {
   }
   for (uint64_t i = 0; i < table->node_count; i++) {
     struct lua_value key, value;
+    look_ahead(reader, table, i);
     table_entry(vm, table, i, &key, &value);
     if (value_is_empty(value)) continue;
     if (!(by_value ? add_entry(reader, value, key) : add_entry(reader, key, value))) return false;
   }
   return true;
-}
-
-/* A sort that can be stopped: from then on all are equal. */
-struct sorting {
-  const struct heap *heap;
-  const struct work *work;
-  uint64_t steps;
-  bool stopped;
-};
-
-/* Older first, then by description, then by address. */
-static int by_creation(const void *left, const void *right, void *context) {
-  const struct tracked *a = left, *b = right;
-  struct sorting *sorting = context;
-  const struct heap *heap = sorting->heap;
-  if ((++sorting->steps & 0xffff) == 0 && work_stops(sorting->work, "reading trackers", 0, 0))
-    sorting->stopped = true;
-  if (sorting->stopped) return 0;
-  if (a->tracker != b->tracker) return a->tracker < b->tracker ? -1 : 1;
-  bool a_known = !isnan(a->created), b_known = !isnan(b->created);
-  if (a_known != b_known) return a_known ? -1 : 1;
-  if (a_known && (a->created < b->created || a->created > b->created))
-    return a->created < b->created ? -1 : 1;
-  size_t shorter =
-      a->description_size < b->description_size ? a->description_size : b->description_size;
-  int order = shorter ? memcmp(a->description, b->description, shorter) : 0;
-  if (order) return order;
-  if (a->description_size != b->description_size)
-    return a->description_size < b->description_size ? -1 : 1;
-  uint64_t a_place = a->object == NO_OBJECT ? UINT64_MAX : heap->granule[a->object];
-  uint64_t b_place = b->object == NO_OBJECT ? UINT64_MAX : heap->granule[b->object];
-  return a_place < b_place ? -1 : a_place > b_place;
 }
 
 /* ---- Finding --------------------------------------------------------------------------------- */
@@ -347,10 +376,12 @@ static struct inspect_error *take_tracker(struct inspect_session *session,
                           .trackers = trackers,
                           .tracker = tracker,
                           .work = work,
-                          .now = session_now(session, options)};
+                          .now = session_now(session, options),
+                          .finished = trackers->entries.count};
   if (table_load(&owner->vm, heap_address(&session->heap, tracker->table), &table)) return NULL;
   if (!read_entries(&reader, &table) || !vector_push(&trackers->list, *tracker))
     return reader.stopped ? error_interrupted() : error_no_memory();
+  finish_entries(&reader, trackers->entries.count);
   return NULL;
 }
 
@@ -467,11 +498,7 @@ struct inspect_error *trackers_find(struct inspect_session *session,
     trackers->other_weak = 0;
     error = take_all_named(session, options, work, trackers);
   }
-  struct sorting sorting = {.heap = &session->heap, .work = work};
-  if (!error && trackers->entries.count)
-    qsort_r(trackers->entries.items, trackers->entries.count, sizeof *trackers->entries.items,
-            by_creation, &sorting);
-  if (sorting.stopped) error = error_interrupted();
+  if (!error) error = trackers_sort(&session->heap, work, trackers);
   if (error) trackers_free(trackers);
   return error;
 }
@@ -480,5 +507,7 @@ void trackers_free(struct trackers *trackers) {
   vector_free(&trackers->list);
   vector_free(&trackers->entries);
   vector_free(&trackers->candidates);
+  free(trackers->order);
+  trackers->order = NULL;
   bitset_free(&trackers->tables);
 }

@@ -32,24 +32,24 @@ struct tracker {
 
 /* One watched value. Texts point into the target's memory: raw, valid as long as the session. */
 struct tracked {
-  object_id object; /* NO_OBJECT: a value that is no object       */
-  uint32_t tracker; /* position in the list of trackers           */
-  enum verdict verdict;
-  const char *description;
-  size_t description_size;
-  const char *trace; /* traceback of the creation, or NULL        */
-  size_t trace_size;
-  double created;    /* as recorded; NaN: not recorded               */
-  bool is_retired;   /* it was said to be garbage                   */
-  double retired;    /* when; NaN: not known or never               */
-  double age;        /* seconds; NaN: not known                      */
-  object_id held_by; /* another survivor, or NO_OBJECT           */
+  object_id object;  /* NO_OBJECT: a value that is no object       */
+  uint32_t tracker;  /* position in the list of trackers           */
   uint32_t cause;    /* position in the list of causes, UINT32_MAX: none */
+  object_id held_by; /* another survivor, or NO_OBJECT             */
+  uint8_t verdict;   /* enum verdict                               */
+  bool is_retired;   /* it was said to be garbage                  */
+  const char *description;
+  const char *trace;                     /* traceback of the creation, or NULL         */
+  uint32_t description_size, trace_size; /* longer ones are cut    */
+  double created;                        /* as recorded; NaN: not recorded               */
+  double retired;                        /* when; NaN: not known or never                */
+  double age;                            /* seconds; NaN: not known                      */
 };
 
 struct trackers {
   struct VECTOR(struct tracker) list;    /* those that count                                */
-  struct VECTOR(struct tracked) entries; /* grouped by tracker                              */
+  struct VECTOR(struct tracked) entries; /* grouped by tracker, as they lie in the target   */
+  uint32_t *order;                       /* their positions, sorted                         */
   struct VECTOR(struct tracker) candidates;
   uint64_t other_weak;  /* weak tables that are neither                                      */
   struct bitset tables; /* all trackers and candidates: chains do not pass through them     */
@@ -59,11 +59,18 @@ const char *tracker_kind_name(enum tracker_kind kind);
 const char *verdict_name(enum verdict verdict);
 
 /* Finds the trackers in the selected VMs (or takes the one that --tracker names) and judges their
- * entries. The session must be collected. Entries are sorted by tracker, then creation time, then
- * description, then address. */
+ * entries. The session must be collected. The order of entries is by tracker, then creation time,
+ * then description, then address. */
 MUST_CHECK struct inspect_error *trackers_find(struct inspect_session *session,
                                                const struct command_options *options,
                                                const struct work *work, struct trackers *trackers);
 void trackers_free(struct trackers *trackers);
+
+/* Fills in `order`. (trackers_order.c) */
+MUST_CHECK struct inspect_error *trackers_sort(const struct heap *heap, const struct work *work,
+                                               struct trackers *trackers);
+
+/* Negative, 0 or positive: two entries by that order. */
+int trackers_compare(const struct heap *heap, const struct tracked *a, const struct tracked *b);
 
 #endif

@@ -1,0 +1,149 @@
+/* trackers_order.c - the order of a tracker's entries: by creation time, description, address.
+ *
+ * A million entries are sorted by numbers (base/radix.h): the creation time, eight bytes of the
+ * description, the place. What is equal in the first two but has different descriptions is sorted
+ * again by the eight bytes that follow, and so on; only what agrees in MOST_BYTES is compared. */
+#include <math.h>
+
+#include "base/radix.h"
+#include "command/trackers.h"
+
+enum { KEY_BYTES = 8, MOST_BYTES = 64, TEXTS_AHEAD = 16 };
+
+static uint32_t place_of(const struct heap *heap, const struct tracked *tracked) {
+  return tracked->object == NO_OBJECT ? UINT32_MAX : heap->granule[tracked->object];
+}
+
+/* Older first, then by description, then by address. */
+int trackers_compare(const struct heap *heap, const struct tracked *a, const struct tracked *b) {
+  if (a->tracker != b->tracker) return a->tracker < b->tracker ? -1 : 1;
+  bool a_known = !isnan(a->created), b_known = !isnan(b->created);
+  if (a_known != b_known) return a_known ? -1 : 1;
+  if (a_known && (a->created < b->created || a->created > b->created))
+    return a->created < b->created ? -1 : 1;
+  uint32_t shorter =
+      a->description_size < b->description_size ? a->description_size : b->description_size;
+  int order = shorter ? memcmp(a->description, b->description, shorter) : 0;
+  if (order) return order;
+  if (a->description_size != b->description_size)
+    return a->description_size < b->description_size ? -1 : 1;
+  uint32_t x = place_of(heap, a), y = place_of(heap, b);
+  return (x > y) - (x < y);
+}
+
+/* Numbers in the order of creation times: unknown ones last, and -0 as 0. */
+static uint64_t creation_key(double created) {
+  uint64_t bits;
+  if (isnan(created)) return UINT64_MAX;
+  if (!(created < 0 || created > 0)) created = 0;
+  memcpy(&bits, &created, sizeof bits);
+  return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+/* Bytes of a description from `from` on, as a number in their order. */
+static uint64_t description_key(const struct tracked *tracked, uint32_t from) {
+  uint64_t key = 0;
+  for (uint32_t i = from; i < from + KEY_BYTES; i++)
+    key = key << 8 | (i < tracked->description_size ? (unsigned char)tracked->description[i] : 0);
+  return key;
+}
+
+/* A sort that can be stopped: from then on all are equal. */
+struct sorting {
+  const struct heap *heap;
+  const struct trackers *trackers;
+  const struct work *work;
+  uint64_t steps;
+  bool stopped;
+};
+
+static int by_creation(const void *left, const void *right, void *context) {
+  const struct radix_item *a = left, *b = right;
+  struct sorting *sorting = context;
+  if ((++sorting->steps & 0xffff) == 0 && work_stops(sorting->work, "reading trackers", 0, 0))
+    sorting->stopped = true;
+  if (sorting->stopped) return 0;
+  const struct tracked *entries = sorting->trackers->entries.items;
+  return trackers_compare(sorting->heap, &entries[a->value], &entries[b->value]);
+}
+
+/* Sorts the records, all of one creation time and equal up to byte `from` of the description, and
+ * so on. The recursion is MOST_BYTES / KEY_BYTES deep at most. False: out of memory. */
+static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_t count,
+                        uint32_t from);
+
+/* The records, sorted by creation time and description up to byte `from`: what is equal so far is
+ * sorted by the rest. One string object has one description. */
+static bool sort_rest(struct sorting *sorting, struct radix_item *items, size_t count,
+                      uint32_t from) {
+  const struct tracked *entries = sorting->trackers->entries.items;
+  bool fits = true;
+  for (size_t first = 0, end; fits && first < count; first = end) {
+    const struct tracked *one = &entries[items[first].value];
+    bool differ = false;
+    for (end = first + 1; end < count && items[end].high == items[first].high &&
+                          items[end].middle == items[first].middle;
+         end++) {
+      const struct tracked *other = &entries[items[end].value];
+      differ |= other->description != one->description ||
+                other->description_size != one->description_size;
+    }
+    if (differ) fits = sort_equals(sorting, items + first, end - first, from);
+  }
+  return fits;
+}
+
+static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_t count,
+                        uint32_t from) {
+  enum { FEW = 16 };
+  if (from >= MOST_BYTES || count < FEW) {
+    qsort_r(items, count, sizeof *items, by_creation, sorting);
+    return true;
+  }
+  const struct tracked *entries = sorting->trackers->entries.items;
+  bool has_more = false; /* or all end here, and sizes decide */
+  for (size_t i = 0; i < count; i++) {
+    const struct tracked *tracked = &entries[items[i].value];
+    has_more |= tracked->description_size > from;
+    items[i].middle = description_key(tracked, from);
+  }
+  if (!has_more) from = MOST_BYTES;
+  return radix_sort(items, count) && sort_rest(sorting, items, count, from + KEY_BYTES);
+}
+
+/* Puts the entries first .. end - 1, of one tracker, in order. */
+static bool sort_part(struct sorting *sorting, struct radix_item *items, size_t first, size_t end) {
+  const struct tracked *entries = sorting->trackers->entries.items;
+  for (size_t i = first; i < end; i++) {
+    if (i + TEXTS_AHEAD < end) __builtin_prefetch(entries[i + TEXTS_AHEAD].description);
+    items[i - first] = (struct radix_item){.high = creation_key(entries[i].created),
+                                           .middle = description_key(&entries[i], 0),
+                                           .low = place_of(sorting->heap, &entries[i]),
+                                           .value = (uint32_t)i};
+  }
+  if (!radix_sort(items, end - first) || !sort_rest(sorting, items, end - first, KEY_BYTES))
+    return false;
+  for (size_t i = first; i < end; i++)
+    sorting->trackers->order[i] = items[i - first].value;
+  return true;
+}
+
+struct inspect_error *trackers_sort(const struct heap *heap, const struct work *work,
+                                    struct trackers *trackers) {
+  const struct tracked *entries = trackers->entries.items;
+  size_t count = trackers->entries.count;
+  struct sorting sorting = {.heap = heap, .trackers = trackers, .work = work};
+  if (count >= UINT32_MAX) return error_no_memory();
+  struct radix_item *items = malloc((count + 1) * sizeof *items);
+  trackers->order = malloc((count + 1) * sizeof *trackers->order);
+  bool fits = items && trackers->order;
+  for (size_t first = 0, end; fits && first < count; first = end) {
+    for (end = first + 1; end < count && entries[end].tracker == entries[first].tracker;)
+      end++;
+    fits = sort_part(&sorting, items, first, end);
+    if (work_stops(work, "reading trackers", 0, 0)) sorting.stopped = true;
+  }
+  free(items);
+  if (!fits) return error_no_memory();
+  return sorting.stopped ? error_interrupted() : NULL;
+}
