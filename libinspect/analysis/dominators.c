@@ -3,7 +3,9 @@
  * The inner objects come from semi_nca.c. Leaves (strings, above all), which get most references of
  * a heap, need none of that: a leaf is dominated by the nearest common ancestor of its holders, and
  * that is the nearest common ancestor of the first and the last of them in a preorder of the
- * dominator tree. So one pass over the references notes the two extremes for every leaf.
+ * dominator tree. So one pass over the references notes the two extremes for every leaf. Before
+ * that the same is done for twigs, which are no holders but of leaves: they get the numbers after
+ * those of the inner objects, and are inner ones from then on.
  *
  * Numbers of inner objects grow from dominator to dominated: sums over subtrees are loops
  * downwards, preorder intervals are handed out in loops upwards, from a parent's interval to its
@@ -16,6 +18,7 @@
 
 #include "analysis/holding.h"
 #include "analysis/semi_nca.h"
+#include "base/large.h"
 
 enum { LOOK_AHEAD = 16, CHECK_EVERY = 1 << 16 };
 
@@ -42,22 +45,23 @@ static inline void widen(uint32_t *least, uint32_t *most, object_id leaf, uint32
   if (place > most[leaf]) most[leaf] = place;
 }
 
-static void widen_root(const struct holding *holding, uint32_t *least, uint32_t *most,
+static void widen_root(const struct bitset *outer, uint32_t *least, uint32_t *most,
                        object_id root) {
-  if (root < holding->graph->object_count && bitset_has(&holding->leaves, root))
-    widen(least, most, root, 1);
+  if (root < outer->size && bitset_has(outer, root)) widen(least, most, root, 1);
 }
 
-static struct inspect_error *find_extremes(const struct holding *holding, struct semi_nca *tree,
+/* Of the objects in `outer`. */
+static struct inspect_error *find_extremes(const struct holding *holding,
+                                           const struct bitset *outer, struct semi_nca *tree,
                                            const uint32_t *place, uint32_t *most,
                                            const struct work *work) {
   const struct graph *graph = holding->graph;
   uint32_t *least = tree->number; /* of inner objects it stays the number */
   for (size_t i = 0; i < graph->root_count; i++)
-    if (root_keeps(graph->roots[i].kind)) widen_root(holding, least, most, graph->roots[i].object);
+    if (root_keeps(graph->roots[i].kind)) widen_root(outer, least, most, graph->roots[i].object);
   for (uint32_t object = next_with_flags(graph, 0, OBJECT_FIXED); object < graph->object_count;
        object = next_with_flags(graph, object + 1, OBJECT_FIXED))
-    widen_root(holding, least, most, object);
+    widen_root(outer, least, most, object);
   for (object_id object = 0; object < graph->object_count; object++) {
     if (object % CHECK_EVERY == 0 &&
         work_stops(work, "retained sizes", object, graph->object_count))
@@ -66,29 +70,49 @@ static struct inspect_error *find_extremes(const struct holding *holding, struct
     uint32_t here = place[tree->number[object]];
     struct held held = held_begin(holding, object);
     for (object_id target; held_next(holding, &held, &target);)
-      if (bitset_has(&holding->leaves, target)) widen(least, most, target, here);
+      if (bitset_has(outer, target)) widen(least, most, target, here);
   }
   return NULL;
 }
 
-/* Leaves number[] of a leaf as that of its dominator plus 1, 0 if not reached. */
-static struct inspect_error *attach_leaves(const struct holding *holding, struct semi_nca *tree,
-                                           const struct work *work) {
+/* Leaves number[] of each object in `outer` as that of its dominator plus 1, 0 if not reached.
+ * `number_at` is room for a number at each place. */
+static struct inspect_error *attach(const struct holding *holding, const struct bitset *outer,
+                                    struct semi_nca *tree, uint32_t *number_at,
+                                    const struct work *work) {
   uint32_t *most = tree->spare[0], *place = tree->spare[1];
-  struct number_pair *pairs = tree->pairs;
+  const struct number_pair *pairs = tree->pairs;
   place_inner(tree, most, place);
   memset(most, 0, ((size_t)holding->graph->object_count + 1) * sizeof *most);
-  TRY(find_extremes(holding, tree, place, most, work));
+  TRY(find_extremes(holding, outer, tree, place, most, work));
   for (uint32_t i = 0; i <= tree->count; i++)
-    pairs[place[i]].label = i; /* depths are done with: now the number at a place */
-  for (object_id leaf = 0; leaf < holding->graph->object_count; leaf++) {
-    if (!most[leaf] || !bitset_has(&holding->leaves, leaf)) continue;
-    uint32_t least = tree->number[leaf], above = pairs[most[leaf]].label;
-    while (place[above] > least)
-      above = place[pairs[above].up] > least ? pairs[above].up : tree->dominator[above];
-    tree->number[leaf] = above + 1;
-  }
+    number_at[place[i]] = i;
+  for (uint64_t word = 0; word < outer->size / 64 + 1; word++)
+    for (uint64_t bits = outer->words[word]; bits; bits &= bits - 1) {
+      object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      if (!most[object]) continue;
+      uint32_t least = tree->number[object], above = number_at[most[object]];
+      while (place[above] > least)
+        above = place[pairs[above].up] > least ? pairs[above].up : tree->dominator[above];
+      tree->number[object] = above + 1;
+    }
   return NULL;
+}
+
+/* Makes attached twigs inner objects. */
+static void join_twigs(struct holding *holding, struct semi_nca *tree) {
+  for (uint64_t word = 0; word < holding->twigs.size / 64 + 1; word++) {
+    for (uint64_t bits = holding->twigs.words[word]; bits; bits &= bits - 1) {
+      object_id twig = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      if (!tree->number[twig]) continue;
+      uint32_t above = tree->number[twig] - 1, number = ++tree->count;
+      tree->number[twig] = number;
+      tree->vertex[number] = twig;
+      tree->dominator[number] = above;
+      tree->pairs[number] = semi_nca_jump(tree->pairs, above);
+    }
+    holding->inner.words[word] |= holding->twigs.words[word];
+  }
 }
 
 /* The number of an object's dominator in the tree; false if the object is not reached. */
@@ -161,13 +185,16 @@ static void number_all(const struct holding *holding, struct semi_nca *tree,
   }
 }
 
-static struct inspect_error *fill(const struct holding *holding, struct semi_nca *tree,
+static struct inspect_error *fill(struct holding *holding, struct semi_nca *tree,
                                   const struct work *work, struct dominators *result) {
   TRY(semi_nca_compute(holding, work, tree));
-  TRY(attach_leaves(holding, tree, work));
+  holding_free_edges(holding);
   result->object_count = holding->graph->object_count;
-  result->parent = malloc(((size_t)result->object_count + 1) * sizeof *result->parent);
+  result->parent = large_alloc((size_t)result->object_count + 2, sizeof *result->parent);
   if (!result->parent) return error_no_memory();
+  TRY(attach(holding, &holding->twigs, tree, result->parent, work));
+  join_twigs(holding, tree);
+  TRY(attach(holding, &holding->leaves, tree, result->parent, work));
   sum_retained(holding, tree, result);
   number_all(holding, tree, result);
   return NULL;

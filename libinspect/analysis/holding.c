@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "base/large.h"
+
 static const uint8_t BOTH = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
 
 bool holding_holds(const struct holding *holding, object_id object, reference_id reference) {
@@ -94,12 +96,12 @@ static void place_value(struct holding *holding, object_id key, object_id value)
 
 static struct inspect_error *index_ephemerons(struct holding *holding) {
   uint32_t count = holding->graph->object_count;
-  holding->ranks = calloc(((size_t)count >> 9) + 1, sizeof *holding->ranks);
+  holding->ranks = calloc(((size_t)count >> 6) + 1, sizeof *holding->ranks);
   if (!bitset_init(&holding->keys, count) || !holding->ranks) return error_no_memory();
   for_entries(holding, mark_key);
   uint32_t key_count = 0;
   for (uint64_t i = 0; i < holding->keys.size / 64 + 1; i++) {
-    if (i % 8 == 0) holding->ranks[i / 8] = key_count;
+    holding->ranks[i] = key_count;
     key_count += (uint32_t)__builtin_popcountll(holding->keys.words[i]);
   }
   if (!key_count) return NULL;
@@ -131,11 +133,50 @@ static void divide(struct holding *holding, const struct bitset *live) {
   }
 }
 
+/* Tells twigs from inner objects; until then the latter are all that may hold something. */
+static void find_twigs(struct holding *holding) {
+  for (uint64_t word = 0; word < holding->inner.size / 64 + 1; word++)
+    for (uint64_t bits = holding->inner.words[word]; bits; bits &= bits - 1) {
+      object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits)), target;
+      struct held held = held_begin(holding, object);
+      bool is_inner = false;
+      while (!is_inner && held_next(holding, &held, &target))
+        is_inner = bitset_has(&holding->inner, target) || bitset_has(&holding->twigs, target);
+      if (!is_inner) bitset_add(&holding->twigs, object);
+    }
+  for (uint64_t word = 0; word < holding->inner.size / 64 + 1; word++)
+    holding->inner.words[word] &= ~holding->twigs.words[word];
+}
+
+/* Lists the edges between inner objects. There is room for all references; what is not used is
+ * never touched. */
+static struct inspect_error *list_rows(struct holding *holding) {
+  const struct graph *graph = holding->graph;
+  uint32_t objects = graph->object_count,
+           keys = holding->values ? holding_key_rank(holding, objects) : 0;
+  uint64_t room = graph->reference_count + (keys ? holding->first[keys] : 0), count = 0;
+  if (room < SIZE_MAX) holding->edge = large_alloc((size_t)room + 1, sizeof *holding->edge);
+  holding->row = large_alloc((size_t)objects + 1, sizeof *holding->row);
+  if (!holding->row || !holding->edge) return error_no_memory();
+  for (object_id object = 0, target; object < objects; object++) {
+    holding->row[object] = (uint32_t)count;
+    if (!bitset_has(&holding->inner, object)) continue;
+    struct held held = held_begin(holding, object);
+    while (held_next(holding, &held, &target))
+      if (bitset_has(&holding->inner, target)) holding->edge[count++] = target;
+    if (count > UINT32_MAX - 1)
+      return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references for dominators");
+  }
+  holding->row[objects] = (uint32_t)count;
+  return NULL;
+}
+
 struct inspect_error *holding_init(struct holding *holding, const struct graph *graph,
                                    const struct bitset *live, const struct graph_mask *mask,
                                    const struct work *work) {
   *holding = (struct holding){.graph = graph, .mask = mask, .left = live};
   if (!bitset_init(&holding->inner, graph->object_count) ||
+      !bitset_init(&holding->twigs, graph->object_count) ||
       !bitset_init(&holding->leaves, graph->object_count))
     return error_no_memory();
   if (next_with_flags(graph, 0, OBJECT_WEAK_KEYS) < graph->object_count) {
@@ -146,12 +187,21 @@ struct inspect_error *holding_init(struct holding *holding, const struct graph *
     TRY(index_ephemerons(holding));
   }
   divide(holding, live);
-  return NULL;
+  find_twigs(holding);
+  return list_rows(holding);
+}
+
+void holding_free_edges(struct holding *holding) {
+  free(holding->row);
+  free(holding->edge);
+  holding->row = holding->edge = NULL;
 }
 
 void holding_free(struct holding *holding) {
   bitset_free(&holding->inner);
+  bitset_free(&holding->twigs);
   bitset_free(&holding->leaves);
+  holding_free_edges(holding);
   bitset_free(&holding->reached);
   bitset_free(&holding->keys);
   free(holding->ranks);

@@ -5,9 +5,10 @@
  *   key -> value for each entry of an ephemeron table whose key is an object other than a string;
  *   not table -> value
  *
- * Objects that hold something are `inner`, the others `leaves`; both only if they take part. Edges
- * of an object are enumerated in the order of its row, then the values it is an ephemeron key of.
- */
+ * Objects that hold nothing are leaves (strings, above all), those that hold only leaves are twigs,
+ * the others inner objects; all only if they take part. Edges of an object are enumerated in the
+ * order of its row, then the values it is an ephemeron key of. Those between inner objects, which
+ * are few, are also listed row by row. */
 #ifndef ANALYSIS_HOLDING_H
 #define ANALYSIS_HOLDING_H
 
@@ -19,12 +20,15 @@
 struct holding {
   const struct graph *graph;
   const struct graph_mask *mask;
-  struct bitset inner, leaves;
+  struct bitset inner, twigs, leaves;
+  /* Inner objects held by inner object v: edge[row[v] .. row[v + 1]). */
+  uint32_t *row;
+  object_id *edge;
   const struct bitset *left; /* what is reachable, or more if nothing depends on it; may be NULL */
   struct bitset reached;     /* owns it if it had to be computed                                 */
   /* Ephemerons: the values of the i-th key (by id) are values[first[i] .. first[i + 1]). */
   struct bitset keys;
-  uint32_t *ranks; /* how many keys lie before each 512 objects */
+  uint32_t *ranks; /* how many keys lie before each 64 objects */
   uint32_t *first;
   object_id *values;
 };
@@ -36,15 +40,15 @@ MUST_CHECK struct inspect_error *holding_init(struct holding *holding, const str
                                               const struct work *work);
 void holding_free(struct holding *holding);
 
+/* Frees the list of edges only. */
+void holding_free_edges(struct holding *holding);
+
 /* Whether a reference of `object` holds: the mask, and the rules of weak tables. */
 bool holding_holds(const struct holding *holding, object_id object, reference_id reference);
 
 static inline uint32_t holding_key_rank(const struct holding *holding, object_id key) {
-  uint32_t word = key >> 6, rank = holding->ranks[key >> 9];
-  for (uint32_t i = word & ~UINT32_C(7); i < word; i++)
-    rank += (uint32_t)__builtin_popcountll(holding->keys.words[i]);
-  uint64_t below = (UINT64_C(1) << (key & 63)) - 1;
-  return rank + (uint32_t)__builtin_popcountll(holding->keys.words[word] & below);
+  uint64_t below = holding->keys.words[key >> 6] & ((UINT64_C(1) << (key & 63)) - 1);
+  return holding->ranks[key >> 6] + (uint32_t)__builtin_popcountll(below);
 }
 
 /* A place among the edges of an object. */

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/large.h"
+
 enum { CHECK_EVERY = 1 << 16, LOOK_AHEAD = 16, TARGETS_AHEAD = 24, ROWS_AHEAD = 6 };
 
 /* A reference that is not in the tree of the search: where it comes from, and the object it leads
@@ -37,7 +39,7 @@ struct search {
   struct bitset unseen; /* inner objects without a number                                   */
   uint32_t *semi;       /* by number                                                        */
   uint32_t *first;      /* by number: position + 1 of its first predecessor, or 0           */
-  uint32_t *cursor;     /* by number: offset among the edges; in the memory of `pairs`      */
+  uint32_t *cursor;     /* by number: position among the edges; in the memory of `pairs`    */
   struct predecessors VECTOR(struct predecessor) predecessors;
 };
 
@@ -50,21 +52,21 @@ static struct inspect_error *stopped(const struct search *search, uint32_t done,
 }
 
 /* On entering an object: where the rows of its targets start. */
-static void look_at_targets(const struct search *search, const struct held *held) {
-  const struct graph *graph = search->holding->graph;
-  reference_id end = held->end - held->at > TARGETS_AHEAD ? held->at + TARGETS_AHEAD : held->end;
-  for (reference_id i = held->at; i < end; i++)
-    if (bitset_has(&search->unseen, graph->target[i]))
-      __builtin_prefetch(&graph->first[graph->target[i]]);
+static void look_at_targets(const struct search *search, uint32_t at, uint32_t end) {
+  const struct holding *holding = search->holding;
+  if (end - at > TARGETS_AHEAD) end = at + TARGETS_AHEAD;
+  for (; at < end; at++)
+    if (bitset_has(&search->unseen, holding->edge[at]))
+      __builtin_prefetch(&holding->row[holding->edge[at]]);
 }
 
 /* On leaving it for a target: the rows of the targets that come next. */
-static void look_at_rows(const struct search *search, const struct held *held) {
-  const struct graph *graph = search->holding->graph;
-  reference_id end = held->end - held->at > ROWS_AHEAD ? held->at + ROWS_AHEAD : held->end;
-  for (reference_id i = held->at; i < end; i++)
-    if (bitset_has(&search->unseen, graph->target[i]))
-      __builtin_prefetch(&graph->target[graph_first(graph, graph->target[i])]);
+static void look_at_rows(const struct search *search, uint32_t at, uint32_t end) {
+  const struct holding *holding = search->holding;
+  if (end - at > ROWS_AHEAD) end = at + ROWS_AHEAD;
+  for (; at < end; at++)
+    if (bitset_has(&search->unseen, holding->edge[at]))
+      __builtin_prefetch(&holding->edge[holding->row[holding->edge[at]]]);
 }
 
 /* Gives an object the next number. */
@@ -79,20 +81,21 @@ static uint32_t enter(struct search *search, object_id object, uint32_t parent) 
   return number;
 }
 
-/* Goes on with the edges of a number until one leads to an object not seen yet; enters it. *below
- * is its number, 0 if there is none. */
-static struct inspect_error *descend(struct search *search, uint32_t number, struct held *held,
+/* Goes on with the edges of a number, the position *at, until one leads to an object not seen yet;
+ * enters it. *below is its number, 0 if there is none. */
+static struct inspect_error *descend(struct search *search, uint32_t number, uint32_t at,
                                      uint32_t *below) {
   const struct holding *holding = search->holding;
+  uint32_t end = holding->row[(uint64_t)search->tree->vertex[number] + 1];
   *below = 0;
-  for (object_id target; held_next(holding, held, &target);) {
+  while (at < end) {
+    object_id target = holding->edge[at++];
     if (bitset_has(&search->unseen, target)) {
-      look_at_rows(search, held);
-      search->cursor[number] = held_offset(held);
+      look_at_rows(search, at, end);
+      search->cursor[number] = at;
       *below = enter(search, target, number);
       return NULL;
     }
-    if (!bitset_has(&holding->inner, target)) continue;
     struct predecessor met = {.number = number, .object = target};
     if (!vector_push(&search->predecessors, met)) return error_no_memory();
   }
@@ -101,21 +104,21 @@ static struct inspect_error *descend(struct search *search, uint32_t number, str
 
 static struct inspect_error *search_from(struct search *search, object_id root) {
   const struct semi_nca *tree = search->tree;
-  uint32_t number = enter(search, root, 0), below;
-  struct held held = held_begin(search->holding, root);
-  look_at_targets(search, &held);
+  const uint32_t *row = search->holding->row;
+  uint32_t number = enter(search, root, 0), below, at = row[root];
+  look_at_targets(search, at, row[(uint64_t)root + 1]);
   for (;;) {
-    TRY(descend(search, number, &held, &below));
+    TRY(descend(search, number, at, &below));
     if (below) {
       number = below;
-      held = held_begin(search->holding, tree->vertex[number]);
-      look_at_targets(search, &held);
+      object_id object = tree->vertex[number];
+      at = row[object];
+      look_at_targets(search, at, row[(uint64_t)object + 1]);
       TRY(stopped(search, number, 0));
     } else {
       number = tree->dominator[number]; /* still the parent */
       if (!number) return NULL;
-      held = held_begin(search->holding, tree->vertex[number]);
-      held_seek(search->holding, &held, search->cursor[number]);
+      at = search->cursor[number];
     }
   }
 }
@@ -212,8 +215,7 @@ static struct inspect_error *find_semidominators(struct search *search) {
   return NULL;
 }
 
-/* The jump pointer of a new child of `parent`: two equal jumps in a row are joined into one. */
-static struct number_pair jump_below(const struct number_pair *pairs, uint32_t parent) {
+struct number_pair semi_nca_jump(const struct number_pair *pairs, uint32_t parent) {
   uint32_t jump = pairs[parent].up, beyond = pairs[jump].up;
   uint32_t depth = pairs[parent].label;
   bool joins = depth - pairs[jump].label == pairs[jump].label - pairs[beyond].label;
@@ -230,17 +232,17 @@ static void find_dominators(struct search *search) {
     while (above > semi)
       above = pairs[above].up > semi ? pairs[above].up : dominator[above];
     dominator[number] = above;
-    pairs[number] = jump_below(pairs, above);
+    pairs[number] = semi_nca_jump(pairs, above);
   }
 }
 
 static struct inspect_error *allocate(struct semi_nca *tree, size_t room) {
-  tree->number = calloc(room, sizeof *tree->number);
-  tree->vertex = malloc(room * sizeof *tree->vertex);
-  tree->dominator = malloc(room * sizeof *tree->dominator);
-  tree->pairs = malloc(room * sizeof *tree->pairs);
+  tree->number = large_zeroed(room, sizeof *tree->number);
+  tree->vertex = large_alloc(room, sizeof *tree->vertex);
+  tree->dominator = large_alloc(room, sizeof *tree->dominator);
+  tree->pairs = large_alloc(room, sizeof *tree->pairs);
   for (int i = 0; i < 2; i++)
-    tree->spare[i] = malloc(room * sizeof *tree->spare[i]);
+    tree->spare[i] = large_alloc(room, sizeof *tree->spare[i]);
   bool done = tree->number && tree->vertex && tree->dominator && tree->pairs && tree->spare[0] &&
               tree->spare[1];
   return done ? NULL : error_no_memory();

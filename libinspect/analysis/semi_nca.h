@@ -30,4 +30,7 @@ MUST_CHECK struct inspect_error *semi_nca_compute(const struct holding *holding,
                                                   const struct work *work, struct semi_nca *result);
 void semi_nca_free(struct semi_nca *tree);
 
+/* The jump pointer and depth of a new child of `parent`: two equal jumps in a row are joined. */
+struct number_pair semi_nca_jump(const struct number_pair *pairs, uint32_t parent);
+
 #endif
