@@ -13,6 +13,7 @@
 #include "analysis/survivor_tree.h"
 #include "analysis/suspects.h"
 #include "analysis/tiers.h"
+#include "base/radix.h"
 
 enum { WORK_STEPS = 1 << 12 };
 
@@ -80,22 +81,35 @@ static struct inspect_error *assign(struct grouping *grouping) {
   return NULL;
 }
 
-static int compare_members(const void *a, const void *b) {
-  const struct member *x = a, *y = b;
-  if (x->cause != y->cause) return x->cause < y->cause ? -1 : 1;
-  if (x->is_held != y->is_held) return x->is_held ? 1 : -1;
-  if (x->address != y->address) return x->address < y->address ? -1 : 1;
-  return (x->object > y->object) - (x->object < y->object);
-}
-
-static void sort_members(struct grouping *grouping) {
+/* By cause, those held directly first, by address. */
+static bool sort_members(struct grouping *grouping) {
   struct causes *result = grouping->result;
-  if (result->member_count)
-    qsort(grouping->members, result->member_count, sizeof *grouping->members, compare_members);
-  for (size_t i = result->member_count; i-- > 0;) {
-    result->members[i] = grouping->members[i].object;
-    result->items[grouping->members[i].cause].first = i;
+  size_t count = result->member_count;
+  if (count >= UINT32_MAX) return false;
+  struct radix_item *items = malloc((count + 1) * sizeof *items);
+  struct member *sorted = malloc((count + 1) * sizeof *sorted);
+  bool fits = items && sorted;
+  for (size_t i = 0; fits && i < count; i++) {
+    const struct member *member = &grouping->members[i];
+    items[i] = (struct radix_item){.high = (uint64_t)member->cause << 1 | member->is_held,
+                                   .middle = member->address,
+                                   .low = member->object,
+                                   .value = (uint32_t)i};
   }
+  fits = fits && radix_sort(items, count);
+  for (size_t i = fits ? count : 0; i-- > 0;) {
+    sorted[i] = grouping->members[items[i].value];
+    result->members[i] = sorted[i].object;
+    result->items[sorted[i].cause].first = i;
+  }
+  if (fits) {
+    free(grouping->members);
+    grouping->members = sorted;
+    sorted = NULL;
+  }
+  free(items);
+  free(sorted);
+  return fits;
 }
 
 /* ---- The representative -----------------------------------------------------------------------
@@ -213,7 +227,7 @@ static struct inspect_error *allocate(struct grouping *grouping) {
 static struct inspect_error *group(struct grouping *grouping) {
   TRY(allocate(grouping));
   TRY(assign(grouping));
-  sort_members(grouping);
+  if (!sort_members(grouping)) return error_no_memory();
   TRY(describe_all(grouping));
   return sort_causes(grouping) ? NULL : error_no_memory();
 }

@@ -19,6 +19,7 @@
 #include "analysis/holding.h"
 #include "analysis/semi_nca.h"
 #include "base/large.h"
+#include "base/radix.h"
 
 enum { LOOK_AHEAD = 16, CHECK_EVERY = 1 << 16 };
 
@@ -238,24 +239,22 @@ object_id dominators_common(const struct dominators *dominators, const object_id
   return common;
 }
 
-static int by_value(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return (x > y) - (x < y);
-}
-
 uint64_t dominators_retained_by_set(const struct dominators *dominators, const object_id *objects,
                                     size_t count) {
-  if (count > SIZE_MAX / 8 - 1) return UINT64_MAX;
-  uint64_t *sorted = malloc((count + 1) * sizeof *sorted); /* place and object */
-  if (!sorted) return UINT64_MAX;
-  for (size_t i = 0; i < count; i++)
-    sorted[i] = (uint64_t)dominators->enter[objects[i]] << 32 | objects[i];
-  qsort(sorted, count, sizeof *sorted, by_value);
+  struct radix_item *sorted = large_alloc(count + 1, sizeof *sorted);
+  for (size_t i = 0; sorted && i < count; i++) {
+    if (i + LOOK_AHEAD < count) __builtin_prefetch(&dominators->enter[objects[i + LOOK_AHEAD]]);
+    sorted[i] = (struct radix_item){.low = dominators->enter[objects[i]], .value = objects[i]};
+  }
+  if (!sorted || !radix_sort(sorted, count)) {
+    free(sorted);
+    return UINT64_MAX;
+  }
   uint64_t bytes = 0;
   uint32_t covered = 0; /* places up to here are counted */
   for (size_t i = 0; i < count; i++) {
-    object_id object = (object_id)sorted[i];
-    if (dominators->enter[object] <= covered) continue;
+    if (sorted[i].low <= covered) continue;
+    object_id object = sorted[i].value;
     bytes += dominators->retained[object];
     covered = dominators->leave[object];
   }

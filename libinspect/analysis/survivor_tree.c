@@ -8,14 +8,11 @@
 
 #include <string.h>
 
+#include "base/radix.h"
+
 enum { WORK_STEPS = 1 << 14 };
 
 struct objects VECTOR(object_id);
-
-struct incoming {
-  reference_id reference;
-  object_id object;
-};
 
 static bool is_survivor(const struct survivor_tree *tree, object_id object) {
   const struct bitset *survivors = tree->options ? tree->options->survivors : NULL;
@@ -69,34 +66,31 @@ static struct inspect_error *number(struct survivor_tree *tree) {
   return NULL;
 }
 
-static int compare_incoming(const void *a, const void *b) {
-  const struct incoming *x = a, *y = b;
-  return (x->reference > y->reference) - (x->reference < y->reference);
-}
-
-/* The references between the objects of the tree, in row order. */
-static struct incoming *list_incoming(const struct survivor_tree *tree, size_t *count) {
-  struct incoming *list = malloc(((size_t)tree->count + 1) * sizeof *list);
+/* The references between the objects of the tree (the objects are values), in row order. */
+static struct radix_item *list_incoming(const struct survivor_tree *tree, size_t *count) {
+  struct radix_item *list = malloc(((size_t)tree->count + 1) * sizeof *list);
   *count = 0;
   if (!list) return NULL;
   for (size_t word = 0; word < tree->objects.size / 64 + 1; word++)
     for (uint64_t bits = tree->objects.words[word]; bits; bits &= bits - 1) {
       object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
       reference_id reference = chains_reference(tree->graph, tree->chains, object);
-      if (reference != NO_REFERENCE) list[(*count)++] = (struct incoming){reference, object};
+      if (reference != NO_REFERENCE)
+        list[(*count)++] = (struct radix_item){.high = reference, .value = object};
     }
-  qsort(list, *count, sizeof *list, compare_incoming);
-  return list;
+  if (radix_sort(list, *count)) return list;
+  free(list);
+  return NULL;
 }
 
 static struct inspect_error *make_tokens(struct survivor_tree *tree, const struct work *work) {
   size_t count;
-  struct incoming *list = list_incoming(tree, &count);
+  struct radix_item *list = list_incoming(tree, &count);
   if (!list) return error_no_memory();
   struct inspect_error *error = NULL;
   for (size_t i = 0; i < count && !error; i++) {
-    object_id object = list[i].object, parent = tree->chains->parent[object];
-    uint32_t token = patterns_token(&tree->patterns, parent, list[i].reference);
+    object_id object = list[i].value, parent = tree->chains->parent[object];
+    uint32_t token = patterns_token(&tree->patterns, parent, list[i].high);
     survivor_tree_node(tree, object)->token = token;
     if (token == NO_NUMBER)
       error = error_no_memory();

@@ -10,19 +10,13 @@
 
 void suspects_free(struct suspects *suspects) { vector_free(&suspects->order); }
 
-static int compare_numbers(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
-
 static bool sort_members(struct suspects *suspects, const object_id *members, size_t count) {
   suspects->order.count = 0;
   if (!vector_reserve(&suspects->order, count)) return false;
   for (size_t i = 0; i < count; i++)
-    suspects->order.items[i] = suspects->dominators->enter[members[i]];
+    suspects->order.items[i] = (struct radix_item){.low = suspects->dominators->enter[members[i]]};
   suspects->order.count = count;
-  qsort(suspects->order.items, count, sizeof *suspects->order.items, compare_numbers);
-  return true;
+  return radix_sort(suspects->order.items, count);
 }
 
 /* How many members have a preorder number up to `limit`. */
@@ -30,7 +24,7 @@ static size_t count_up_to(const struct suspects *suspects, uint32_t limit) {
   size_t low = 0, high = suspects->order.count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (suspects->order.items[middle] <= limit)
+    if (suspects->order.items[middle].low <= limit)
       low = middle + 1;
     else
       high = middle;

@@ -3,12 +3,13 @@
 #define ANALYSIS_SUSPECTS_H
 
 #include "analysis/causes.h"
+#include "base/radix.h"
 
 struct suspects {
   const struct graph *graph;
   const struct dominators *dominators;
-  const struct bitset *survivors;               /* or NULL */
-  struct suspects_order VECTOR(uint32_t) order; /* preorder numbers of the members, sorted */
+  const struct bitset *survivors;                        /* or NULL */
+  struct suspects_order VECTOR(struct radix_item) order; /* members by preorder number: low */
 };
 
 void suspects_free(struct suspects *suspects);

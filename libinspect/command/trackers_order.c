@@ -95,8 +95,7 @@ static bool sort_rest(struct sorting *sorting, struct radix_item *items, size_t 
 
 static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_t count,
                         uint32_t from) {
-  enum { FEW = 16 };
-  if (from >= MOST_BYTES || count < FEW) {
+  if (from >= MOST_BYTES) {
     qsort_r(items, count, sizeof *items, by_creation, sorting);
     return true;
   }
