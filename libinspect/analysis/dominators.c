@@ -189,10 +189,10 @@ static void number_all(const struct holding *holding, struct semi_nca *tree,
 static struct inspect_error *fill(struct holding *holding, struct semi_nca *tree,
                                   const struct work *work, struct dominators *result) {
   TRY(semi_nca_compute(holding, work, tree));
-  holding_free_edges(holding);
   result->object_count = holding->graph->object_count;
-  result->parent = large_alloc((size_t)result->object_count + 2, sizeof *result->parent);
-  if (!result->parent) return error_no_memory();
+  result->parent = holding->row; /* the edges are not needed any more */
+  holding->row = NULL;
+  holding_free_edges(holding);
   TRY(attach(holding, &holding->twigs, tree, result->parent, work));
   join_twigs(holding, tree);
   TRY(attach(holding, &holding->leaves, tree, result->parent, work));

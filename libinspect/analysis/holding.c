@@ -156,7 +156,7 @@ static struct inspect_error *list_rows(struct holding *holding) {
            keys = holding->values ? holding_key_rank(holding, objects) : 0;
   uint64_t room = graph->reference_count + (keys ? holding->first[keys] : 0), count = 0;
   if (room < SIZE_MAX) holding->edge = large_alloc((size_t)room + 1, sizeof *holding->edge);
-  holding->row = large_alloc((size_t)objects + 1, sizeof *holding->row);
+  holding->row = large_alloc((size_t)objects + 2, sizeof *holding->row);
   if (!holding->row || !holding->edge) return error_no_memory();
   for (object_id object = 0, target; object < objects; object++) {
     holding->row[object] = (uint32_t)count;

@@ -21,7 +21,8 @@ struct holding {
   const struct graph *graph;
   const struct graph_mask *mask;
   struct bitset inner, twigs, leaves;
-  /* Inner objects held by inner object v: edge[row[v] .. row[v + 1]). */
+  /* Inner objects held by inner object v: edge[row[v] .. row[v + 1]). There is room for two more
+   * rows than objects. */
   uint32_t *row;
   object_id *edge;
   const struct bitset *left; /* what is reachable, or more if nothing depends on it; may be NULL */

@@ -152,7 +152,10 @@ static bool list_entries(struct leaks *leaks) {
     placed += cause->entry_count;
     cause->entry_count = 0;
   }
+  enum { AHEAD = 16 };
   for (size_t i = 0; i < leaks->shown.count; i++) {
+    if (i + AHEAD < leaks->shown.count)
+      __builtin_prefetch(&leaks_entry(leaks, leaks->shown.items[i + AHEAD])->cause);
     uint32_t number = leaks_entry(leaks, leaks->shown.items[i])->cause;
     if (number == UINT32_MAX) continue;
     struct leak_cause *cause = &leaks->causes.items[number];

@@ -21,6 +21,13 @@ static bool is_same_text(const struct described *described, const struct tracked
 
 enum { MOST_DESCRIPTIONS = 3 };
 
+static void look_ahead(const struct leaks *leaks, const struct leak_cause *cause, size_t i) {
+  enum { ENTRIES_AHEAD = 24, TEXTS_AHEAD = 12 };
+  if (i + ENTRIES_AHEAD >= cause->entry_count) return;
+  __builtin_prefetch(leaks_entry(leaks, cause->entries[i + ENTRIES_AHEAD]));
+  __builtin_prefetch(leaks_entry(leaks, cause->entries[i + TEXTS_AHEAD])->description);
+}
+
 /* The descriptions of the members that no other survivor holds, most frequent first. Returns how
  * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
  * begin, cut back to the end of a word. */
@@ -31,6 +38,7 @@ static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause
   *common = (struct described){0};
   *held = 0;
   for (size_t i = 0; i < cause->entry_count; i++) {
+    look_ahead(leaks, cause, i);
     const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
     *held += tracked->held_by != NO_OBJECT;
     if (tracked->held_by != NO_OBJECT || !tracked->description) continue;
