@@ -2,8 +2,9 @@
  *
  * Options may stand anywhere, so the first pass cuts the words into options (with their arguments)
  * and others by the names of all options of all commands; that needs no command, since a name takes
- * an argument everywhere or nowhere. The second pass finds target and command among the others, and
- * sets the options, each of which must be one of the command's. The first fault ends it. */
+ * an argument everywhere or nowhere, even where it means something else. The second pass finds
+ * target and command among the others, and sets the options, each of which must be one of the
+ * command's. The first fault ends it. */
 #include <string.h>
 #include <unistd.h>
 
@@ -245,16 +246,25 @@ static struct inspect_error *not_taken(struct parse *parse, const struct option 
       "%s has no option --%s", parse->invocation->command->shown.name, option->shown.name);
 }
 
+/* The command's own row of that name: `--sort` takes other words for heap than for find. */
+static const struct option *own_option(const struct command *command, const struct option *given) {
+  const struct option *const *list = command->options;
+  while (*list && strcmp((*list)->shown.name, given->shown.name) != 0)
+    list++;
+  return *list ? *list : given;
+}
+
 /* Help ignores what belongs to the command that it explains. */
 static struct inspect_error *set_options(struct parse *parse, bool is_help) {
   struct inspect_invocation *invocation = parse->invocation;
   for (size_t i = 0; i < parse->givens.count; i++) {
     const struct given *given = &parse->givens.items[i];
-    bool is_taken = command_takes(invocation->command, given->option);
+    const struct option *option = own_option(invocation->command, given->option);
+    bool is_taken = command_takes(invocation->command, option);
     if (is_taken)
-      TRY(option_set(parse->arena, given->option, given->value, &invocation->options));
+      TRY(option_set(parse->arena, option, given->value, &invocation->options));
     else if (!is_help)
-      return not_taken(parse, given->option);
+      return not_taken(parse, option);
   }
   return NULL;
 }

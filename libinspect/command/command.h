@@ -73,8 +73,13 @@ struct command_options {
   uint32_t through;       /* [ALL_KINDS] bits (1 << enum reference_kind)            */
   uint64_t chains;        /* -k [0: the command's default] 1..1000                  */
 
-  /* paths */
-  const struct path *object; /* never NULL when command_paths runs */
+  /* paths, bt */
+  const struct path *object; /* never NULL when command_paths runs; bt: [NULL: by themselves] */
+
+  /* bt */
+  bool locals;     /* [false]                        */
+  uint64_t frames; /* [0: as many as in Lua's words] */
+  uint64_t tid;    /* [0]                            */
 
   /* states */
   bool brief; /* [false] */
@@ -179,18 +184,20 @@ bool help_text(const struct command *command, bool is_debugger, struct text *tex
 
 /* ---- The commands ---------------------------------------------------------------------------- */
 
-struct inspect_error *command_check(struct command_context *context);   /* check.c  */
-struct inspect_error *command_gc(struct command_context *context);      /* gc.c     */
-struct inspect_error *command_heap(struct command_context *context);    /* heap.c   */
-struct inspect_error *command_help(struct command_context *context);    /* help.c   */
-struct inspect_error *command_version(struct command_context *context); /* help.c   */
-struct inspect_error *command_layout(struct command_context *context);  /* layout.c */
-struct inspect_error *command_leaks(struct command_context *context);   /* leaks.c  */
-struct inspect_error *command_paths(struct command_context *context);   /* paths.c  */
-struct inspect_error *command_states(struct command_context *context);  /* states.c */
+struct inspect_error *command_bt(struct command_context *context);         /* bt.c         */
+struct inspect_error *command_check(struct command_context *context);      /* check.c      */
+struct inspect_error *command_coroutines(struct command_context *context); /* coroutines.c */
+struct inspect_error *command_gc(struct command_context *context);         /* gc.c         */
+struct inspect_error *command_heap(struct command_context *context);       /* heap.c       */
+struct inspect_error *command_help(struct command_context *context);       /* help.c       */
+struct inspect_error *command_version(struct command_context *context);    /* help.c       */
+struct inspect_error *command_layout(struct command_context *context);     /* layout.c     */
+struct inspect_error *command_leaks(struct command_context *context);      /* leaks.c      */
+struct inspect_error *command_paths(struct command_context *context);      /* paths.c      */
+struct inspect_error *command_states(struct command_context *context);     /* states.c     */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
-extern const char heap_help[];
-extern const char *const heap_groupings[], *const heap_orders[];
+extern const char bt_help[], coroutines_help[], heap_help[];
+extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
 
 #endif

@@ -45,7 +45,7 @@ const struct option option_cause = {
     .value = VALUE_CAUSE,
     .offset = FIELD(cause)};
 const struct option option_all = {
-    {"all", 0, NULL, "list every survivor of the causes shown, not only the first"},
+    {"all", 0, NULL, "list all: each survivor of the causes shown, each coroutine"},
     .value = VALUE_FLAG,
     .offset = FIELD(all)};
 const struct option option_cut = {
@@ -77,6 +77,25 @@ const struct option option_live = {{"live", 0, NULL, "only what a full collectio
 const struct option option_garbage = {{"garbage", 0, NULL, "only what a full collection frees"},
                                       .value = VALUE_FLAG,
                                       .offset = FIELD(only_garbage)};
+const struct option option_locals = {
+    {"locals", 0, NULL, "show the variables of each frame: locals, extra arguments, temporaries"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(locals)};
+const struct option option_frames = {
+    {"frames", 0, "N", "show N frames of a stack at most, the innermost and the outermost"},
+    .value = VALUE_COUNT,
+    .offset = FIELD(frames),
+    .most = 1000000000};
+const struct option option_tid = {
+    {"tid", 0, "TID", "begin with the VM that this thread of the operating system runs"},
+    .value = VALUE_COUNT,
+    .offset = FIELD(tid),
+    .most = INT32_MAX};
+const struct option option_coroutines_by = {
+    {"by", 0, "WHAT", "what makes a group: status, main (the function it began with) or both"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(by),
+    .choices = coroutine_groupings};
 
 static const struct option option_vm = {
     {"vm", 0, "N|ADDRESS", "only one VM, by number (from 1, in address order) or address"},
@@ -137,6 +156,10 @@ const struct option operand_tracker = {
     .offset = FIELD(tracker)};
 const struct option operand_object = {
     {"OBJECT", 0, "OBJECT", "a path, as _G.npcs[42], an address, as 0x55d0c0ffee, or @N"},
+    .value = VALUE_PATH,
+    .offset = FIELD(object)};
+const struct option operand_thread = {
+    {"THREAD", 0, "THREAD", "one coroutine, as _G.parked[3], 0x55d0c0ffee or @N"},
     .value = VALUE_PATH,
     .offset = FIELD(object)};
 const struct option operand_program = {

@@ -81,3 +81,16 @@ bool native_data_words(const struct source *source, uint64_t first, uint64_t las
   }
   return true;
 }
+
+const struct source_thread *native_thread_at(const struct source *source, uint64_t address) {
+  const struct source_segment *segment =
+      source && address ? source_segment_at(source, address) : NULL;
+  const struct source_thread *nearest = NULL;
+  for (size_t i = 0; segment && i < source->thread_count; i++) {
+    const struct source_thread *thread = &source->threads[i];
+    if (thread->stack_pointer >= segment->start && thread->stack_pointer <= address &&
+        (!nearest || thread->stack_pointer > nearest->stack_pointer))
+      nearest = thread;
+  }
+  return nearest;
+}

@@ -25,4 +25,8 @@ bool native_registers(const struct source *source, uint64_t first, uint64_t last
 bool native_data_words(const struct source *source, uint64_t first, uint64_t last,
                        struct native_words *result);
 
+/* The native thread whose stack holds the address, NULL if it is that of none: stacks grow down, so
+ * of the threads whose stack pointer lies below it in the same piece of memory, the nearest. */
+const struct source_thread *native_thread_at(const struct source *source, uint64_t address);
+
 #endif

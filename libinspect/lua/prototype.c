@@ -56,6 +56,8 @@ uint32_t prototype_line(struct vm *vm, const uint8_t *prototype, uint64_t pc) {
 /* ---- Names -------------------------------------------------------------------------------------
  */
 
+enum { MOST_LOCALS = 32767 }; /* lparser.c: registerlocalvar; more are damage */
+
 /* lfunc.c: luaF_getlocalname */
 const char *prototype_local_name(struct vm *vm, const uint8_t *prototype, uint64_t number,
                                  uint64_t pc, size_t *size) {
@@ -64,7 +66,7 @@ const char *prototype_local_name(struct vm *vm, const uint8_t *prototype, uint64
   uint64_t stride = layout->size[SIZE_LocVar];
   const uint8_t *locals =
       memory_view(&vm->memory, load_field(layout, prototype, Proto_locvars), count * stride);
-  for (uint64_t i = 0; locals && i < count; i++) {
+  for (uint64_t i = 0; locals && i < count && i < MOST_LOCALS; i++) {
     const uint8_t *local = locals + i * stride;
     if (load_field(layout, local, LocVar_startpc) > pc) return NULL;
     if (pc < load_field(layout, local, LocVar_endpc) && --number == 0)

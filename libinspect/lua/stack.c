@@ -178,8 +178,7 @@ struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *threa
   return value_load(vm->layout, thread->slots + slot * vm->layout->size[SIZE_TValue]);
 }
 
-/* The prototype of the Lua function in a slot: its bytes, NULL if it is none. */
-static const uint8_t *slot_prototype(struct vm *vm, const struct lua_thread *thread,
+const uint8_t *thread_slot_prototype(struct vm *vm, const struct lua_thread *thread,
                                      uint64_t slot) {
   const struct layout *layout = vm->layout;
   struct lua_value function = thread_slot(vm, thread, slot);
@@ -227,7 +226,7 @@ static void choose_running_pc(struct vm *vm, const uint8_t *prototype, uint64_t 
 static void set_running_pc(struct vm *vm, const struct lua_thread *thread, struct lua_call *call) {
   if (!call->is_lua || thread->status || call->address != thread->call) return;
   call->is_approximate = true;
-  const uint8_t *prototype = slot_prototype(vm, thread, call->function);
+  const uint8_t *prototype = thread_slot_prototype(vm, thread, call->function);
   if (!prototype || !vm->source) return;
   uint64_t code = load_field(vm->layout, prototype, Proto_code);
   uint64_t end = code + INSTRUCTION * load_field(vm->layout, prototype, Proto_sizecode) + 1;
@@ -252,6 +251,7 @@ static bool load_call(struct vm *vm, const struct lua_thread *thread, uint64_t a
     return false;
   if (!slot_of(vm, thread, load_field(layout, bytes, CallInfo_top), &call->top))
     call->top = call->function + 1;
+  call->status = (uint32_t)load_field(layout, bytes, CallInfo_callstatus);
   call->is_lua = call_is_lua(layout, bytes);
   call->saved_pc = load_field(layout, bytes, CallInfo_savedpc);
   if (call->is_lua)
@@ -278,13 +278,19 @@ bool thread_calls(struct vm *vm, const struct lua_thread *thread, struct lua_cal
   return true;
 }
 
+uint32_t thread_base_status(struct vm *vm, const struct lua_thread *thread) {
+  const uint8_t *base = call_view(vm, thread->base_call);
+  return base ? (uint32_t)load_field(vm->layout, base, CallInfo_callstatus) : 0;
+}
+
 /* ---- Names and places --------------------------------------------------------------------------
  */
 
 static const char *call_slot_name(struct vm *vm, const struct lua_thread *thread,
                                   const struct lua_call *call, uint64_t slot, size_t *size) {
   const struct layout *layout = vm->layout;
-  const uint8_t *prototype = call->is_lua ? slot_prototype(vm, thread, call->function) : NULL;
+  const uint8_t *prototype =
+      call->is_lua ? thread_slot_prototype(vm, thread, call->function) : NULL;
   if (!prototype || slot <= call->function) return NULL;
   return prototype_local_name(vm, prototype, slot - call->function,
                               prototype_pc(layout, prototype, call->saved_pc), size);
@@ -324,7 +330,7 @@ bool thread_place(struct vm *vm, const struct lua_thread *thread, struct lua_pla
     while (i < calls.count && !calls.items[i].is_lua)
       i++;
     const uint8_t *prototype =
-        i < calls.count ? slot_prototype(vm, thread, calls.items[i].function) : NULL;
+        i < calls.count ? thread_slot_prototype(vm, thread, calls.items[i].function) : NULL;
     if (prototype) {
       place->prototype = prototype;
       place->line = prototype_line(vm, prototype,

@@ -30,6 +30,7 @@ struct lua_call {
   uint64_t address;
   uint64_t function; /* slot of the function                                   */
   uint64_t top;      /* slot behind the last one of the call                   */
+  uint32_t status;   /* callstatus as it is: lua/bytecode.h has the bits       */
   bool is_lua;
   uint64_t saved_pc;        /* of a Lua function: behind the instruction that runs     */
   bool is_approximate;      /* saved_pc may lag behind: the function was running       */
@@ -64,6 +65,12 @@ enum thread_state thread_state(const struct lua_thread *thread);
 /* The calls from the innermost out, without the base level. False: out of memory. Stops at the
  * first call that makes no sense. */
 bool thread_calls(struct vm *vm, const struct lua_thread *thread, struct lua_calls *calls);
+
+/* The prototype of the Lua function in a slot: its bytes, NULL if it is none or cannot be read. */
+const uint8_t *thread_slot_prototype(struct vm *vm, const struct lua_thread *thread, uint64_t slot);
+
+/* callstatus of the base level, which belongs to no function. */
+uint32_t thread_base_status(struct vm *vm, const struct lua_thread *thread);
 
 /* The value in a slot; the slot must be below slot_count. */
 struct lua_value thread_slot(const struct vm *vm, const struct lua_thread *thread, uint64_t slot);

@@ -1,0 +1,252 @@
+/* bt.c - the Lua stacks of the target: of each VM the running thread, those that wait for it, and
+ * on request all others.
+ *
+ * VMs come in their order, but the one that the native thread --tid runs comes first. */
+#include "command/bt.h"
+
+#include <inttypes.h>
+
+enum { DEFAULT_LIMIT = 20 };
+
+struct backtraces {
+  struct command_context *context;
+  struct vm_threads *vms; /* of each VM that was chosen */
+  size_t vm_count;
+  struct data *stacks;
+  uint64_t left; /* stacks that may still be shown */
+  uint64_t more; /* that were left out             */
+  bool is_begun; /* something was shown            */
+};
+
+/* ---- The chain in words
+ * -------------------------------------------------------------------------- */
+
+static void line_chain(struct backtraces *all, struct vm_threads *threads, struct line *line) {
+  for (size_t i = threads->chain.count; i-- > 0;) {
+    const struct thread_row *row = &threads->list.items[threads->chain.items[i]];
+    const char *words = bt_thread_words(all->context, threads, row);
+    line_words(line, STYLE_PLAIN, words ? words : "a thread");
+    if (i)
+      line_words(line, STYLE_PLAIN,
+                 i + 1 < threads->chain.count ? ", which resumed " : " resumed ");
+  }
+  line_words(line, STYLE_PLAIN, threads->chain.count > 1 ? ", which runs" : " runs");
+}
+
+static void page_resumes(struct backtraces *all, struct vm_threads *threads) {
+  struct document *document = all->context->document;
+  if (all->is_begun) page_blank(document);
+  struct line *line = page_line(document, 0);
+  if (all->context->session->heap.vm_count > 1)
+    line_printf(line, STYLE_HEADING, "VM %zu: ", threads->vm + 1);
+  if (!threads->chain.count) {
+    line_words(line, STYLE_PLAIN, "nothing runs: no call is in progress");
+  } else {
+    line_chain(all, threads, line);
+    if (threads->tid) line_printf(line, STYLE_PLAIN, " on OS thread %" PRId64, threads->tid);
+  }
+  all->is_begun = true;
+}
+
+static void data_chain(struct vm_threads *threads, struct data *chains) {
+  struct data *row = data_object(chains, NULL);
+  data_cell(row, "vm", cell_plain(threads->vm + 1));
+  data_cell(row, "tid", threads->tid ? cell_plain((uint64_t)threads->tid) : cell_null());
+  struct data *list = data_array(row, "threads");
+  for (size_t i = 0; i < threads->chain.count; i++)
+    data_cell(list, NULL, cell_address(threads->list.items[threads->chain.items[i]].address));
+  struct data *counts = data_object(row, "coroutines");
+  for (unsigned i = 0; i < THREAD_STATUS_COUNT; i++)
+    if (i != THREAD_STATUS_IDLE)
+      data_cell(counts, thread_status_name(i), cell_count(threads->counts[i]));
+}
+
+/* ---- Stacks
+ * -------------------------------------------------------------------------------------- */
+
+static struct inspect_error *show(struct backtraces *all, struct vm_threads *threads,
+                                  const struct thread_row *row) {
+  struct command_context *context = all->context;
+  if (!all->left) {
+    all->more++;
+    return NULL;
+  }
+  if (work_stops(context->work, "reading stacks", 0, 0)) return error_interrupted();
+  all->left--;
+  if (all->is_begun) page_blank(context->document);
+  all->is_begun = true;
+  return bt_stack(context, threads, row, all->stacks);
+}
+
+/* "1,204 more coroutines: 1,190 suspended, 14 finished" */
+static void page_others(struct backtraces *all, struct vm_threads *threads) {
+  struct document *document = all->context->document;
+  uint64_t counts[THREAD_STATUS_COUNT] = {0}, total = 0;
+  bool is_first = true;
+  for (size_t i = 0; i < threads->list.count; i++) {
+    const struct thread_row *row = &threads->list.items[i];
+    if (row->in_chain || row->object == threads->owner->main_thread) continue;
+    counts[row->status]++;
+    total++;
+  }
+  if (!total) return;
+  page_blank(document);
+  struct line *line = page_line(document, 0);
+  line_cell(line, STYLE_PLAIN, cell_count(total));
+  line_printf(line, STYLE_PLAIN,
+              "%s coroutine%s not shown: ", threads->chain.count > 1 ? " other" : "",
+              total == 1 ? "" : "s");
+  for (unsigned i = 0; i < THREAD_STATUS_COUNT; i++) {
+    if (!counts[i]) continue;
+    line_words(line, STYLE_PLAIN, is_first ? "" : ", ");
+    line_cell(line, STYLE_PLAIN, cell_count(counts[i]));
+    line_printf(line, STYLE_PLAIN, " %s", thread_status_words(i));
+    is_first = false;
+  }
+}
+
+/* What a finished coroutine was doing cannot be seen: it is counted only. */
+static bool has_stack(const struct thread_row *row) {
+  return row->status != THREAD_STATUS_FINISHED && row->status != THREAD_STATUS_IDLE;
+}
+
+static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *threads,
+                                     struct data *chains) {
+  page_resumes(all, threads);
+  data_chain(threads, chains);
+  for (size_t i = 0; i < threads->list.count; i++) {
+    const struct thread_row *row = &threads->list.items[i];
+    if (row->in_chain || (all->context->options->all && has_stack(row)))
+      TRY(show(all, threads, row));
+  }
+  if (!all->context->options->all) page_others(all, threads);
+  return NULL;
+}
+
+static struct inspect_error *show_all(struct backtraces *all) {
+  struct data *chains = data_array(all->context->data, "chains");
+  all->stacks = data_array(all->context->data, "stacks");
+  int64_t first = (int64_t)all->context->options->tid;
+  for (int pass = 0; pass < 2; pass++)
+    for (size_t i = 0; i < all->vm_count; i++) {
+      bool is_first = first && all->vms[i].tid == first;
+      if (is_first == (pass == 0)) TRY(show_vm(all, &all->vms[i], chains));
+    }
+  data_cell(all->context->data, "more", cell_count(all->more));
+  if (!all->more) return NULL;
+  page_blank(all->context->document);
+  struct line *line = page_line(all->context->document, 0);
+  line_cell(line, STYLE_MUTED, cell_count(all->more));
+  line_words(line, STYLE_MUTED, " more stacks: --limit N");
+  return NULL;
+}
+
+/* ---- One thread
+ * ---------------------------------------------------------------------------------- */
+
+static struct inspect_error *show_one(struct backtraces *all, object_id object) {
+  struct inspect_session *session = all->context->session;
+  all->stacks = data_array(all->context->data, "stacks");
+  for (size_t i = 0; i < all->vm_count; i++)
+    for (size_t j = 0; j < all->vms[i].list.count; j++)
+      if (all->vms[i].list.items[j].object == object)
+        return show(all, &all->vms[i], &all->vms[i].list.items[j]);
+  return error_at(INSPECT_ERROR_NOT_FOUND, heap_address(&session->heap, object),
+                  "lua-bt --all lists the threads with their addresses", "%s is no coroutine: %s",
+                  all->context->options->object->source,
+                  describe_object(session, object, all->context->arena));
+}
+
+/* ---- The command
+ * --------------------------------------------------------------------------------- */
+
+static void release(void *state) {
+  struct backtraces *all = state;
+  for (size_t i = 0; i < all->vm_count; i++)
+    vm_threads_free(&all->vms[i]);
+  free(all->vms);
+  free(all);
+}
+
+static struct inspect_error *find_threads(struct backtraces *all) {
+  struct command_context *context = all->context;
+  struct inspect_session *session = context->session;
+  all->vms = calloc(session->heap.vm_count, sizeof *all->vms);
+  if (!all->vms) return error_no_memory();
+  for (size_t i = 0; i < session->heap.vm_count; i++)
+    if (session_selects(session, context->options, i))
+      TRY(vm_threads_find(session, i, context->work, &all->vms[all->vm_count++]));
+  return NULL;
+}
+
+static struct inspect_error *check_tid(const struct command_context *context) {
+  const struct source *source = context->session->source;
+  if (!context->options->tid || !source->thread_count) return NULL;
+  for (size_t i = 0; i < source->thread_count; i++)
+    if (source->threads[i].tid == (int64_t)context->options->tid) return NULL;
+  return error_create(INSPECT_ERROR_NOT_FOUND, "without --tid all VMs are shown",
+                      "the target has no thread %" PRIu64, context->options->tid);
+}
+
+static void page_next(struct command_context *context) {
+  const struct command_options *options = context->options;
+  page_blank(context->document);
+  struct line *line = page_line(context->document, 0);
+  line_words(line, STYLE_MUTED, "next");
+  line_tab(line, 14);
+  if (!options->locals) line_words(line, STYLE_MUTED, "lua-bt --locals   ");
+  if (!options->all && !options->object) line_words(line, STYLE_MUTED, "lua-bt --all   ");
+  line_words(line, STYLE_MUTED, "lua-coroutines   lua-paths ADDRESS   --json");
+}
+
+struct inspect_error *command_bt(struct command_context *context) {
+  struct inspect_session *session = context->session;
+  const struct command_options *options = context->options;
+  object_id object = NO_OBJECT;
+  TRY(session_build(session, context->work));
+  TRY(session_check_choice(session, options));
+  TRY(check_tid(context));
+  if (options->object) TRY(resolve_path(session, options, options->object, &object, NULL));
+  struct backtraces *all = calloc(1, sizeof *all);
+  if (!all) return error_no_memory();
+  context->state = all;
+  context->release = release;
+  *all = (struct backtraces){.context = context,
+                             .left = options->limit ? options->limit : DEFAULT_LIMIT};
+  TRY(find_threads(all));
+  describe_target(context, false);
+  struct inspect_error *error = options->object ? show_one(all, object) : show_all(all);
+  if (error && error->code == INSPECT_ERROR_INTERRUPTED) error = NULL; /* what was read counts */
+  if (error) return error;
+  page_next(context);
+  describe_faults(context);
+  return NULL;
+}
+
+const char bt_help[] =
+    "Shows the Lua stack of each VM, as debug.traceback would have in the program: the running "
+    "thread first, then the one that resumed it, and so on to the main thread, with the thread of "
+    "the operating system that runs them. THREAD shows one coroutine, --all every coroutine that "
+    "has a stack, with its state: suspended, not started, dead by an error with its message.\n"
+    "\n"
+    "Functions are named as that release of Lua names them: by package.loaded, or by how the code "
+    "of "
+    "the caller names them (global, field, method, local, upvalue, metamethod, for iterator). C "
+    "functions have the name of their symbol besides. A Lua function that was running when the "
+    "dump "
+    "was taken keeps its place in a register; where that is not found, its line is marked as "
+    "approximate.\n"
+    "\n"
+    "With --locals each frame is followed by its local variables by name, its extra arguments as "
+    "... [1], and what lies on its stack besides. Frames are numbered from the innermost, 0: the "
+    "level in paths as 0x55d0c0ffee:local(2,name).\n"
+    "\n"
+    "In gdb the VM that the selected thread runs comes first (--tid elsewhere).\n"
+    "\n"
+    "Examples:\n"
+    "  lua-bt --locals\n"
+    "      what runs, and with which values\n"
+    "  lua-bt --all --limit 100\n"
+    "      the stacks of up to a hundred threads\n"
+    "  lua-bt '_G.sessions[17].thread'\n"
+    "      where one coroutine waits\n";

@@ -1,0 +1,164 @@
+"""`bt` tells what debug.traceback told in the program, line by line, for every form of call.
+
+traceback.lua calls itself in one form, prints the tracebacks of its threads and waits. The dump then
+shows the same calls; only the innermost Lua function has gone on to the line where it reads.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from minicore import write_core
+from support import ROOT, clean_environment, document, inspect
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
+
+SCRIPT = ROOT / "tests" / "e2e" / "traceback.lua"
+SKIPPED = re.compile(r"^\.\.\.\t\(skipping \d+ levels\)$|^\.\.\.$")
+LINE = re.compile(r":\d+: in ")
+
+
+class Said:
+    """What the program printed of one thread."""
+
+    def __init__(self, address):
+        self.address = address
+        self.error = None
+        self.lines = []
+
+
+def run(command, form, core):
+    """Runs one form and dumps it; returns what it said of each thread, the running one first."""
+    said = []
+    with subprocess.Popen(
+        [*command, SCRIPT.name, form],
+        cwd=SCRIPT.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=clean_environment(),
+    ) as process:
+        try:
+            for line in process.stdout:
+                line = line.rstrip("\n")
+                if line == "READY":
+                    write_core(process.pid, core)
+                    return said
+                if line.startswith("BEGIN thread: "):
+                    said.append(Said(line.split()[-1]))
+                elif line.startswith("ERROR "):
+                    said[-1].error = line[len("ERROR ") :]
+                elif said and line.startswith("\t"):
+                    said[-1].lines.append(line[1:])
+            raise AssertionError(f"{form}: it died: {process.stderr.read()}")
+        finally:
+            process.kill()
+
+
+def forms(command):
+    listed = subprocess.run(
+        [*command, str(SCRIPT)],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
+        env=clean_environment(),
+    )
+    return listed.stdout.splitlines()
+
+
+def lines_of(stack):
+    """A stack in the words of debug.traceback."""
+    lines = []
+    for frame in stack["frames"]:
+        lines.append(frame["text"])
+        if frame["tail_call"]:
+            lines.append("(...tail calls...)")
+    return lines
+
+
+def same(told, found):
+    """Whether the lines are the same; Lua leaves out the middle of a long traceback."""
+    gaps = [i for i, line in enumerate(told) if SKIPPED.match(line)]
+    if not gaps:
+        return told == found
+    head, tail = told[: gaps[0]], told[gaps[0] + 1 :]
+    return found[: len(head)] == head and found[len(found) - len(tail) :] == tail
+
+
+def differences(command, form, folder):
+    """What is wrong with one form, as a list of sentences."""
+    core = folder / f"{form.replace(' ', '-')}.core"
+    running, *others = run(command, form, core)
+    answer = document(core, "bt", "--all", "--frames", 1000000, "--limit", 1000)
+    core.unlink()
+    stacks = {stack["address"]: stack for stack in answer["stacks"]}
+    wrong = []
+
+    def compare(what, told, found):
+        if not same(told, found):
+            wrong.append(
+                "\n    ".join([f"{form}, {what}: said", *told, "found", *found])
+            )
+
+    stack = stacks.get(running.address)
+    if not stack or stack["status"] != "running" or stack is not answer["stacks"][0]:
+        return [f"{form}: {running.address} does not run"]
+    # the traceback begins with report and stop, the dump with the read and stop, two lines on
+    told, found = running.lines[1:], lines_of(stack)[1:]
+    compare("running", told[1:], found[1:])
+    if LINE.sub(":?: in ", told[0]) != LINE.sub(":?: in ", found[0]):
+        wrong.append(f"{form}: said {told[0]}, found {found[0]}")
+    for thread in others:
+        stack = stacks.get(thread.address)
+        if stack is None:
+            if thread.lines:
+                wrong.append(f"{form}: {thread.address} is missing")
+            continue
+        compare(stack["status"], thread.lines, lines_of(stack))
+        if (thread.error is not None) != (stack["status"] == "error"):
+            wrong.append(f"{form}: {stack['status']}, but the error is {thread.error}")
+        if thread.error and not thread.error.startswith("table: "):
+            if stack["error"] != thread.error:
+                wrong.append(
+                    f"{form}: error {stack['error']}, but really {thread.error}"
+                )
+    return wrong
+
+
+def check_forms(command, folder):
+    wrong, names = [], forms(command)
+    assert len(names) > 60
+    for form in names:
+        wrong += differences(command, form, folder)
+    assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong)
+
+
+def test_names_are_those_of_lua(tmp_path):
+    if not shutil.which("lua5.4"):
+        pytest.skip("lua5.4 is not installed")
+    check_forms(["lua5.4"], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def suites():
+    return Suites(ROOT / "build" / "suites")
+
+
+@pytest.mark.skipif(
+    not os.environ.get("LUA_INSPECT_LONG"), reason="takes minutes: scripts/test --long"
+)
+@pytest.mark.parametrize("number", WANTED)
+def test_names_under_other_releases(number, suites, tmp_path):
+    try:
+        command = suites.release(number).command
+    except Unavailable as reason:
+        pytest.skip(f"Lua {number} cannot be had: {reason}")
+    check_forms(command, tmp_path)
