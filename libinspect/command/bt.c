@@ -123,15 +123,42 @@ static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *
   return NULL;
 }
 
+/* VMs by what they do: the one of --tid, those that run, those that do not. */
+static int rank_of(const struct backtraces *all, const struct vm_threads *threads) {
+  uint64_t first = all->context->options->tid;
+  if (first && threads->tid == (int64_t)first) return 0;
+  return threads->chain.count ? 1 : 2;
+}
+
+/* Of several VMs those that run nothing are counted. */
+static void page_idle(struct backtraces *all, uint64_t vms, uint64_t coroutines) {
+  struct document *document = all->context->document;
+  if (all->is_begun) page_blank(document);
+  struct line *line = page_line(document, 0);
+  line_cell(line, STYLE_PLAIN, cell_count(vms));
+  line_words(line, STYLE_PLAIN, vms == 1 ? " VM runs nothing, with " : " VMs run nothing, with ");
+  line_cell(line, STYLE_PLAIN, cell_count(coroutines));
+  line_words(line, STYLE_PLAIN, coroutines == 1 ? " coroutine" : " coroutines");
+}
+
 static struct inspect_error *show_all(struct backtraces *all) {
   struct data *chains = data_array(all->context->data, "chains");
+  bool counts_idle = all->vm_count > 1 && !all->context->options->all;
+  uint64_t idle = 0, coroutines = 0;
   all->stacks = data_array(all->context->data, "stacks");
-  int64_t first = (int64_t)all->context->options->tid;
-  for (int pass = 0; pass < 2; pass++)
+  for (int rank = 0; rank <= 2; rank++)
     for (size_t i = 0; i < all->vm_count; i++) {
-      bool is_first = first && all->vms[i].tid == first;
-      if (is_first == (pass == 0)) TRY(show_vm(all, &all->vms[i], chains));
+      struct vm_threads *threads = &all->vms[i];
+      if (rank_of(all, threads) != rank) continue;
+      if (rank < 2 || !counts_idle) {
+        TRY(show_vm(all, threads, chains));
+        continue;
+      }
+      data_chain(threads, chains);
+      idle++;
+      coroutines += threads->owner->coroutines;
     }
+  if (idle) page_idle(all, idle, coroutines);
   data_cell(all->context->data, "more", cell_count(all->more));
   if (!all->more) return NULL;
   page_blank(all->context->document);

@@ -249,16 +249,6 @@ static void data_group(const struct census *census, struct data *list, const str
 /* ---- Page
  * ---------------------------------------------------------------------------------------- */
 
-static const char *place_words(const struct group *group, struct arena *arena) {
-  const struct place_count *first = group->places;
-  if (!group->place_count) return "-";
-  uint64_t others = group->place_count - 1 + group->other_places;
-  if (!others) return first->place;
-  return arena_printf(arena, "%s (%s), %s more", first->place,
-                      render_cell(arena, cell_count(first->count)),
-                      render_cell(arena, cell_count(others)));
-}
-
 static void page_total(const struct census *census) {
   struct line *line = page_line(census->context->document, 0);
   uint64_t counts[THREAD_STATUS_COUNT] = {0};
@@ -280,34 +270,66 @@ static void page_total(const struct census *census) {
   line_words(line, STYLE_PLAIN, " retained");
 }
 
-static void page_group(const struct census *census, struct table *table,
-                       const struct group *group) {
-  struct arena *arena = census->context->arena;
-  const struct coroutine *row = &census->rows.items[group->first];
-  table_row(table);
-  if (census->by_main) table_cell(table, cell_words(row->main ? row->main : "(not known)"));
-  if (census->by_status) table_cell(table, cell_words(thread_status_words(row->status)));
-  table_cell(table, cell_count(group->count));
-  table_cell(table, cell_bytes(group->bytes));
-  table_cell(table, retained_cell(census, group->retained));
-  table_cell(table, cell_address(group->biggest->address));
-  table_cell(table, cell_address(group->oldest->address));
-  table_cell(table, cell_words(place_words(group, arena)));
+enum { DETAILS = 4, VALUES = 14 }; /* columns */
+
+static struct line *detail(struct document *document, const char *name) {
+  struct line *line = page_line(document, DETAILS);
+  line_words(line, STYLE_MUTED, name);
+  line_tab(line, VALUES);
+  return line;
 }
 
-static struct table *start_table(const struct census *census) {
+static void page_places(struct document *document, const struct group *group) {
+  if (!group->place_count) return;
+  struct line *line = detail(document, "at");
+  for (size_t i = 0; i < group->place_count; i++) {
+    line_printf(line, STYLE_PLAIN, "%s%s", i ? ", " : "", group->places[i].place);
+    if (group->place_count == 1) return;
+    if (group->places[i].count == 1) continue;
+    line_words(line, STYLE_PLAIN, " (");
+    line_cell(line, STYLE_PLAIN, cell_count(group->places[i].count));
+    line_words(line, STYLE_PLAIN, ")");
+  }
+  if (!group->other_places) return;
+  line_words(line, STYLE_MUTED, ", ");
+  line_cell(line, STYLE_MUTED, cell_count(group->other_places));
+  line_words(line, STYLE_MUTED, " more");
+}
+
+static void line_bytes(const struct census *census, struct line *line, uint64_t bytes,
+                       uint64_t retained) {
+  bool is_retained = census->context->session->is_dominated && retained;
+  line_cell(line, STYLE_PLAIN, cell_bytes(is_retained ? retained : bytes));
+  if (is_retained) line_words(line, STYLE_PLAIN, " retained");
+}
+
+/* "#1  server.lua:41   1,190 suspended   38.2 MB retained, 1.2 MB of their own" */
+static void page_group(const struct census *census, size_t number, const struct group *group) {
   struct document *document = census->context->document;
+  const struct coroutine *row = &census->rows.items[group->first];
   page_blank(document);
-  struct table *table = page_table(document, 0);
-  if (census->by_main) table_column(table, "function");
-  if (census->by_status) table_column(table, "state");
-  table_column(table, "count");
-  table_column(table, "bytes");
-  table_column(table, "retained");
-  table_column(table, "biggest");
-  table_column(table, "oldest");
-  table_column(table, "place");
-  return table;
+  struct line *line = page_line(document, 0);
+  line_printf(line, STYLE_HEADING, "#%zu", number + 1);
+  line_tab(line, DETAILS);
+  if (census->by_main) {
+    const char *main = row->main ? row->main : "function not known any more";
+    line_printf(line, STYLE_KEY, "%s   ", main);
+  }
+  line_cell(line, STYLE_PLAIN, cell_count(group->count));
+  if (census->by_status) line_printf(line, STYLE_PLAIN, " %s", thread_status_words(row->status));
+  line_words(line, STYLE_PLAIN, "   ");
+  line_bytes(census, line, group->bytes, group->retained);
+  line_words(line, STYLE_MUTED, ", ");
+  line_cell(line, STYLE_MUTED, cell_bytes(group->bytes));
+  line_words(line, STYLE_MUTED, group->count == 1 ? " of its own" : " of their own");
+  page_places(document, group);
+  line = detail(document, group->count == 1 ? "address" : "biggest");
+  line_cell(line, STYLE_PLAIN, cell_address(group->biggest->address));
+  if (group->count == 1) return;
+  line_words(line, STYLE_PLAIN, ", ");
+  line_bytes(census, line, group->biggest->bytes, group->biggest->retained);
+  line_words(line, STYLE_PLAIN, "   oldest ");
+  line_cell(line, STYLE_PLAIN, cell_address(group->oldest->address));
 }
 
 static void page_next(const struct census *census) {
@@ -315,12 +337,11 @@ static void page_next(const struct census *census) {
   struct document *document = census->context->document;
   page_blank(document);
   struct line *line = page_line(document, 0);
-  uint64_t address = census->groups.items[0].biggest->address;
   line_words(line, STYLE_MUTED, "next");
-  line_tab(line, 14);
-  line_printf(line, STYLE_MUTED,
-              "lua-bt 0x%llx --locals   lua-paths 0x%llx   lua-bt --all   --json",
-              (unsigned long long)address, (unsigned long long)address);
+  line_tab(line, VALUES);
+  line_printf(line, STYLE_MUTED, "lua-bt 0x%llx --locals   lua-paths 0x%llx   --json",
+              (unsigned long long)census->groups.items[0].biggest->address,
+              (unsigned long long)census->groups.items[0].oldest->address);
 }
 
 static void show(struct census *census) {
@@ -331,14 +352,17 @@ static void show(struct census *census) {
   data_cell(context->data, "retained_bytes", retained_cell(census, census->retained));
   struct data *list = data_array(context->data, "groups");
   page_total(census);
-  struct table *table = census->groups.count ? start_table(census) : NULL;
   size_t count = census->groups.count, shown = count < limit ? count : (size_t)limit;
+  context->session->listing.count = 0;
   for (size_t i = 0; i < shown; i++) {
+    const struct coroutine *biggest = census->groups.items[i].biggest;
+    (void)vector_push(&context->session->listing, biggest->object); /* @N; without memory, fewer */
     data_group(census, list, &census->groups.items[i]);
-    page_group(census, table, &census->groups.items[i]);
+    page_group(census, i, &census->groups.items[i]);
   }
   data_cell(context->data, "more", cell_count(count - shown));
   if (shown < count) {
+    page_blank(context->document);
     struct line *line = page_line(context->document, 0);
     line_cell(line, STYLE_MUTED, cell_count(count - shown));
     line_words(line, STYLE_MUTED, " more groups: --limit N");
@@ -410,7 +434,8 @@ const char coroutines_help[] =
     "\n"
     "States: running; normal, which has resumed another; suspended; dead by error; not started; "
     "finished. The function that a finished coroutine began with is not known any more. The main "
-    "thread is not counted. The oldest is the one that was created first.\n"
+    "thread is not counted. The oldest is the one that was created first. @N is the biggest of "
+    "group N for the next command.\n"
     "\n"
     "Examples:\n"
     "  lua-coroutines\n"

@@ -80,13 +80,16 @@ static bool find_chain(struct vm_threads *threads) {
   return true;
 }
 
+/* By the jump buffer, or, if there is none, by the pointer to the running thread: every function of
+ * Lua has it as its first argument. */
 static int64_t native_thread_of(const struct vm_threads *threads) {
-  for (size_t i = 0; i < threads->chain.count; i++) {
-    const struct source_thread *native = native_thread_at(
-        threads->owner->vm.source, threads->list.items[threads->chain.items[i]].error_jump);
-    if (native) return native->tid;
-  }
-  return 0;
+  const struct source *source = threads->owner->vm.source;
+  const struct source_thread *native = NULL;
+  for (size_t i = 0; i < threads->chain.count && !native; i++)
+    native = native_thread_at(source, threads->list.items[threads->chain.items[i]].error_jump);
+  if (!native && threads->chain.count)
+    native = native_thread_with(source, threads->list.items[threads->chain.items[0]].address);
+  return native ? native->tid : 0;
 }
 
 struct inspect_error *vm_threads_find(struct inspect_session *session, size_t vm,

@@ -94,3 +94,22 @@ const struct source_thread *native_thread_at(const struct source *source, uint64
   }
   return nearest;
 }
+
+static bool has_word(const struct source *source, const struct source_thread *thread,
+                     uint64_t word) {
+  struct native_words words = {0};
+  bool has = take_registers(thread, word, word + 1, &words) &&
+             take_stack(source, thread, word, word + 1, &words) && words.count;
+  vector_free(&words);
+  return has;
+}
+
+const struct source_thread *native_thread_with(const struct source *source, uint64_t word) {
+  const struct source_thread *only = NULL;
+  for (size_t i = 0; source && i < source->thread_count && i < MOST_THREADS; i++) {
+    if (!has_word(source, &source->threads[i], word)) continue;
+    if (only) return NULL;
+    only = &source->threads[i];
+  }
+  return only;
+}

@@ -29,4 +29,7 @@ bool native_data_words(const struct source *source, uint64_t first, uint64_t las
  * of the threads whose stack pointer lies below it in the same piece of memory, the nearest. */
 const struct source_thread *native_thread_at(const struct source *source, uint64_t address);
 
+/* The only native thread that has the word in its hands; NULL if none has, or several. */
+const struct source_thread *native_thread_with(const struct source *source, uint64_t word);
+
 #endif

@@ -84,6 +84,10 @@ class GdbHost:
             return Target(core, None, sysroot())
         raise HostError("no core file is loaded", "load one with `core-file FILE`")
 
+    def thread(self) -> Optional[int]:
+        thread = gdb.selected_thread()
+        return thread.ptid[1] or None if thread is not None else None
+
     def write(self, text: str) -> None:
         gdb.write(text)
 

@@ -283,7 +283,7 @@ class TableCommand:
 
     def run(self, arguments: str) -> None:
         try:
-            self._plugin.run(self._command, arguments)
+            self._plugin.run(self._command, self._with_thread(arguments))
         except Refused:
             raise
         except HostError as error:
@@ -292,6 +292,14 @@ class TableCommand:
             raise HostError(
                 sentence(f"internal error: {error!r}", "please report it")
             ) from None
+
+    def _with_thread(self, arguments: str) -> str:
+        """A command that asks for a native thread begins with the one the user has selected."""
+        names = [option.name for option in self._plugin.library.options(self._command)]
+        if "tid" not in names or "--tid" in arguments:
+            return arguments
+        thread = self._plugin.host.thread()
+        return f"--tid {thread} {arguments}" if thread else arguments
 
     def complete(self, text: str) -> List[str]:
         """Words that may stand where the last word of `text` stands, whole."""

@@ -45,6 +45,9 @@ class Host(Protocol):
     def target(self) -> Target:
         """The core that is loaded now. Raises HostError if there is none."""
 
+    def thread(self) -> Optional[int]:
+        """The native thread that the user has selected, as the kernel numbers it."""
+
     def write(self, text: str) -> None:
         """Result text. Raises KeyboardInterrupt if the user wants no more of it (pager, Ctrl-C)."""
 
