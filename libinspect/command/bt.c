@@ -13,9 +13,10 @@ struct backtraces {
   struct vm_threads *vms; /* of each VM that was chosen */
   size_t vm_count;
   struct data *stacks;
-  uint64_t left; /* stacks that may still be shown */
-  uint64_t more; /* that were left out             */
-  bool is_begun; /* something was shown            */
+  uint64_t left;  /* stacks that may still be shown */
+  uint64_t more;  /* that were left out             */
+  bool is_begun;  /* something was shown            */
+  uint64_t first; /* address of the first stack, 0: none */
 };
 
 /* ---- The chain in words
@@ -73,6 +74,7 @@ static struct inspect_error *show(struct backtraces *all, struct vm_threads *thr
   }
   if (work_stops(context->work, "reading stacks", 0, 0)) return error_interrupted();
   all->left--;
+  if (!all->first) all->first = row->address;
   if (all->is_begun) page_blank(context->document);
   all->is_begun = true;
   return bt_stack(context, threads, row, all->stacks);
@@ -215,7 +217,8 @@ static struct inspect_error *check_tid(const struct command_context *context) {
                       "the target has no thread %" PRIu64, context->options->tid);
 }
 
-static void page_next(struct command_context *context) {
+static void page_next(struct backtraces *all) {
+  struct command_context *context = all->context;
   const struct command_options *options = context->options;
   page_blank(context->document);
   struct line *line = page_line(context->document, 0);
@@ -223,7 +226,9 @@ static void page_next(struct command_context *context) {
   line_tab(line, 14);
   if (!options->locals) line_words(line, STYLE_MUTED, "lua-bt --locals   ");
   if (!options->all && !options->object) line_words(line, STYLE_MUTED, "lua-bt --all   ");
-  line_words(line, STYLE_MUTED, "lua-coroutines   lua-paths ADDRESS   --json");
+  line_words(line, STYLE_MUTED, "lua-coroutines   ");
+  if (all->first) line_printf(line, STYLE_MUTED, "lua-paths 0x%" PRIx64 "   ", all->first);
+  line_words(line, STYLE_MUTED, "--json");
 }
 
 struct inspect_error *command_bt(struct command_context *context) {
@@ -245,7 +250,7 @@ struct inspect_error *command_bt(struct command_context *context) {
   struct inspect_error *error = options->object ? show_one(all, object) : show_all(all);
   if (error && error->code == INSPECT_ERROR_INTERRUPTED) error = NULL; /* what was read counts */
   if (error) return error;
-  page_next(context);
+  page_next(all);
   describe_faults(context);
   return NULL;
 }

@@ -1,7 +1,8 @@
-"""`bt` tells what debug.traceback told in the program, line by line, for every form of call.
+"""`bt` tells what debug.traceback and debug.getlocal told in the program, for every form of call.
 
-traceback.lua calls itself in one form, prints the tracebacks of its threads and waits. The dump then
-shows the same calls; only the innermost Lua function has gone on to the line where it reads.
+traceback.lua calls itself in one form, prints the tracebacks and variables of its threads and waits.
+The dump then shows the same calls; only the innermost Lua function has gone on to the line where it
+reads.
 """
 
 import json
@@ -32,6 +33,11 @@ class Said:
         self.address = address
         self.error = None
         self.lines = []
+        self.locals = {}  # level -> rows of number, name, type, text, address
+
+    def add_local(self, line):
+        level, number, *rest = line.split("\t")
+        self.locals.setdefault(int(level), []).append((int(number), *rest))
 
 
 def run(command, form, core):
@@ -56,6 +62,8 @@ def run(command, form, core):
                     said.append(Said(line.split()[-1]))
                 elif line.startswith("ERROR "):
                     said[-1].error = line[len("ERROR ") :]
+                elif line.startswith("LOCAL\t"):
+                    said[-1].add_local(line[len("LOCAL\t") :])
                 elif said and line.startswith("\t"):
                     said[-1].lines.append(line[1:])
             raise AssertionError(f"{form}: it died: {process.stderr.read()}")
@@ -93,11 +101,56 @@ def same(told, found):
     return found[: len(head)] == head and found[len(found) - len(tail) :] == tail
 
 
+def same_value(told, found):
+    """A value as the program told it: type, text, address."""
+    kind, text, address = told
+    if kind in ("table", "function", "userdata", "thread"):
+        place = found["address"]
+        if (
+            not place
+        ):  # a C function without upvalues and a light userdata are no objects
+            return kind in ("function", "userdata")
+        # Lua gives a userdata the address of its block, which lies behind the header
+        header = int(address, 16) - int(place, 16)
+        return 0 < header <= 64 if kind == "userdata" else header == 0
+    if kind == "string":
+        return found["value"] == text or len(text) > 60
+    return found["value"] == text and found["type"] == (
+        "number" if kind in ("integer", "float") else kind
+    )
+
+
+def wrong_locals(thread, stack):
+    """Names and values of variables, against debug.getlocal."""
+    frames = {frame["level"]: frame for frame in stack["frames"]}
+    for level, rows in thread.locals.items():
+        found = frames[level]["locals"]
+        assert frames[level]["more_locals"] == 0 or len(found) == 40
+        told = {"vararg": {}, "local": {}, "temporary": {}}
+        for number, name, *value in rows:
+            kind = "temporary" if "temporary)" in name else "local"
+            kind = "vararg" if number < 0 else kind
+            told[kind][abs(number)] = name, value
+        shown = {(local["kind"], local["number"]) for local in found}
+        for kind in ("vararg", "local"):
+            for number, (name, _) in told[kind].items():
+                if (kind, number) not in shown and len(found) < 40:
+                    yield f"level {level}: {kind} {number} {name} is missing"
+        for local in found:
+            name, value = told[local["kind"]].get(local["number"], (None, None))
+            if name is None:
+                yield f"level {level}: {local} is none"
+            elif local["kind"] == "local" and name != local["name"]:
+                yield f"level {level}: {local} is {name}"
+            elif not same_value(value, local):
+                yield f"level {level}: {local} is {value}"
+
+
 def differences(command, form, folder):
     """What is wrong with one form, as a list of sentences."""
     core = folder / f"{form.replace(' ', '-')}.core"
     running, *others = run(command, form, core)
-    answer = document(core, "bt", "--all", "--frames", 1000000, "--limit", 1000)
+    answer = document(core, "bt", "--all", "--locals", "--frames", 20000, "--limit", 99)
     core.unlink()
     stacks = {stack["address"]: stack for stack in answer["stacks"]}
     wrong = []
@@ -116,6 +169,7 @@ def differences(command, form, folder):
     compare("running", told[1:], found[1:])
     if LINE.sub(":?: in ", told[0]) != LINE.sub(":?: in ", found[0]):
         wrong.append(f"{form}: said {told[0]}, found {found[0]}")
+    wrong += (f"{form}: {each}" for each in wrong_locals(running, stack))
     for thread in others:
         stack = stacks.get(thread.address)
         if stack is None:
@@ -123,6 +177,7 @@ def differences(command, form, folder):
                 wrong.append(f"{form}: {thread.address} is missing")
             continue
         compare(stack["status"], thread.lines, lines_of(stack))
+        wrong += (f"{form}: {each}" for each in wrong_locals(thread, stack))
         if (thread.error is not None) != (stack["status"] == "error"):
             wrong.append(f"{form}: {stack['status']}, but the error is {thread.error}")
         if thread.error and not thread.error.startswith("table: "):

@@ -3,6 +3,11 @@
 import pytest
 
 PAGES = {
+    "bt": ["bt", "--locals"],
+    "bt-all": ["bt", "--all", "--frames", "5", "--limit", "9"],
+    "bt-thread": ["bt", "_G.parked"],
+    "coroutines": ["coroutines", "--limit", "6"],
+    "coroutines-status": ["coroutines", "--by", "status"],
     "heap": ["heap", "--limit", "12"],
     "heap-garbage": ["heap", "--garbage", "--by", "shape"],
     "heap-source": ["heap", "--by", "source", "--sort", "retained"],

@@ -1,9 +1,9 @@
 -- Calls itself in every form that Lua's tracebacks tell apart, prints debug.traceback, and waits to
 -- be dumped: `lua traceback.lua FORM`. Without FORM it lists the forms.
 --
--- Each form ends in stop(), which prints the traceback of the running thread and of the coroutines
--- in `threads`, and then reads a line, so that the dump shows the very same calls; only the line of
--- the innermost Lua function differs.
+-- Each form ends in stop(), which prints the traceback and the variables of the running thread and of
+-- the coroutines in `threads`, and then reads a line, so that the dump shows the very same calls;
+-- only the line of the innermost Lua function differs.
 
 local forms, names = {}, {}
 local threads = {} -- name -> coroutine, for the reader to find
@@ -21,11 +21,61 @@ local function report(thread, message)
   print("END")
 end
 
+local getlocal = debug.getlocal
+
+local function print_local(level, number, name, value)
+  local kind = math.type(value) or type(value)
+  local text = kind -- of an object its address says all, and its __tostring may be what is tested
+  if kind == "string" then
+    text = ("%q"):format(value):gsub("\\\n", "\\n")
+  elseif math.type(value) or kind == "boolean" or kind == "nil" then
+    text = tostring(value)
+  end
+  local place = ("%p"):format(value)
+  print(("LOCAL\t%d\t%d\t%s\t%s\t%s\t%s"):format(level, number, name, kind, text, place))
+end
+
+-- Of the thread that runs, beginning with what called stop; `level` is the one in the dump, where the
+-- read takes the place of this function.
+local function report_running()
+  for level = 2, 13 do
+    if not debug.getinfo(level + 1, "l") then return end
+    for _, step in ipairs {-1, 1} do
+      local number = step
+      local name, value = getlocal(level + 1, number)
+      while name do
+        print_local(level, number, name, value)
+        number = number + step
+        name, value = getlocal(level + 1, number)
+      end
+    end
+  end
+end
+
+local function report_locals(thread)
+  for level = 0, 12 do
+    if not debug.getinfo(thread, level, "l") then return end
+    for _, step in ipairs {-1, 1} do
+      local number = step
+      local name, value = getlocal(thread, level, number)
+      while name do
+        print_local(level, number, name, value)
+        number = number + step
+        name, value = getlocal(thread, level, number)
+      end
+    end
+  end
+end
+
 -- The innermost Lua function: found by no name, called by an upvalue's name.
 local function stop(...)
   report()
+  report_running()
   for name, thread in pairs(threads) do
-    if thread ~= coroutine.running() then report(thread, _G.messages[name]) end
+    if thread ~= coroutine.running() then
+      report(thread, _G.messages[name])
+      report_locals(thread)
+    end
   end
   print("READY")
   io.stdout:flush()
