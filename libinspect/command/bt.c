@@ -19,8 +19,7 @@ struct backtraces {
   uint64_t first; /* address of the first stack, 0: none */
 };
 
-/* ---- The chain in words
- * -------------------------------------------------------------------------- */
+/* ---- The chain in words ---------------------------------------------------------------------- */
 
 static void line_chain(struct backtraces *all, struct vm_threads *threads, struct line *line) {
   for (size_t i = threads->chain.count; i-- > 0;) {
@@ -62,8 +61,7 @@ static void data_chain(struct vm_threads *threads, struct data *chains) {
       data_cell(counts, thread_status_name(i), cell_count(threads->counts[i]));
 }
 
-/* ---- Stacks
- * -------------------------------------------------------------------------------------- */
+/* ---- Stacks ---------------------------------------------------------------------------------- */
 
 static struct inspect_error *show(struct backtraces *all, struct vm_threads *threads,
                                   const struct thread_row *row) {
@@ -170,8 +168,7 @@ static struct inspect_error *show_all(struct backtraces *all) {
   return NULL;
 }
 
-/* ---- One thread
- * ---------------------------------------------------------------------------------- */
+/* ---- One thread ------------------------------------------------------------------------------ */
 
 static struct inspect_error *show_one(struct backtraces *all, object_id object) {
   struct inspect_session *session = all->context->session;
@@ -186,8 +183,7 @@ static struct inspect_error *show_one(struct backtraces *all, object_id object) 
                   describe_object(session, object, all->context->arena));
 }
 
-/* ---- The command
- * --------------------------------------------------------------------------------- */
+/* ---- The command ----------------------------------------------------------------------------- */
 
 static void release(void *state) {
   struct backtraces *all = state;

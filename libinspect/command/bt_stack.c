@@ -16,8 +16,7 @@ struct stack {
   struct data *data, *frames;
 };
 
-/* ---- Variables
- * ----------------------------------------------------------------------------------- */
+/* ---- Variables ------------------------------------------------------------------------------- */
 
 static const char *local_name(const struct lua_local *local, struct arena *arena) {
   if (local->kind == LOCAL_VARARG) return arena_printf(arena, "... [%" PRIu64 "]", local->number);
@@ -70,8 +69,7 @@ static bool show_locals(struct stack *stack, size_t level, struct data *frame) {
   return fits;
 }
 
-/* ---- Frames
- * -------------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 /* "luaB_pcall" for the code of a C function, NULL if its name is not known or it is none. */
 static const char *c_name(struct stack *stack, const struct lua_frame *frame) {
@@ -160,8 +158,7 @@ static bool show_frames(struct stack *stack) {
   return true;
 }
 
-/* ---- The thread
- * ---------------------------------------------------------------------------------- */
+/* ---- The thread ------------------------------------------------------------------------------ */
 
 const char *bt_thread_words(struct command_context *context, struct vm_threads *threads,
                             const struct thread_row *row) {

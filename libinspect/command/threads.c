@@ -44,8 +44,7 @@ static struct inspect_error *collect_threads(struct inspect_session *session,
   return NULL;
 }
 
-/* ---- The chain ---------------------------------------------------------------------------------
- */
+/* ---- The chain ------------------------------------------------------------------------------- */
 
 /* A main thread may be called without protection: then it has no buffer, and began all. */
 static bool is_in_chain(const struct vm_threads *threads, const struct thread_row *row) {
@@ -114,8 +113,7 @@ void vm_threads_free(struct vm_threads *threads) {
   vector_free(&threads->chain);
 }
 
-/* ---- Words
- * --------------------------------------------------------------------------------------- */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
 const char *thread_status_name(enum thread_status status) {
   static const char *const NAMES[] = {"running",     "normal",   "suspended", "error",

@@ -14,8 +14,7 @@ const char *traceback_open(struct traceback *traceback, struct vm *vm,
 
 void traceback_close(struct traceback *traceback) { vector_free(&traceback->calls); }
 
-/* ---- Sources -----------------------------------------------------------------------------------
- */
+/* ---- Sources --------------------------------------------------------------------------------- */
 
 enum { LONGEST_SOURCE = 60 }; /* luaconf.h: LUA_IDSIZE, with the zero at the end */
 
@@ -64,8 +63,7 @@ static const char *short_source(struct vm *vm, const uint8_t *prototype, struct 
   return result;
 }
 
-/* ---- Names --------------------------------------------------------------------------------------
- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static const char *escaped(struct arena *arena, const char *bytes, size_t size) {
   struct text text = {0};
@@ -146,8 +144,7 @@ static bool set_name(struct traceback *traceback, size_t level, struct arena *ar
   return true;
 }
 
-/* ---- Frames
- * -------------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static bool set_function(struct traceback *traceback, size_t level, struct arena *arena,
                          struct lua_frame *frame) {
@@ -193,8 +190,7 @@ bool traceback_frame(struct traceback *traceback, size_t level, struct arena *ar
   return frame->text != NULL;
 }
 
-/* ---- Variables
- * ----------------------------------------------------------------------------------- */
+/* ---- Variables ------------------------------------------------------------------------------- */
 
 struct collecting {
   struct traceback *traceback;

@@ -54,8 +54,7 @@ struct lua_frame {
 MUST_CHECK bool traceback_frame(struct traceback *traceback, size_t level, struct arena *arena,
                                 struct lua_frame *frame);
 
-/* ---- Variables --------------------------------------------------------------------------------
- */
+/* ---- Variables ------------------------------------------------------------------------------- */
 
 enum local_kind { LOCAL_NAMED, LOCAL_VARARG, LOCAL_TEMPORARY };
 

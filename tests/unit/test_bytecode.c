@@ -234,8 +234,7 @@ static void test_choice_of_family(void **state) {
   }
 }
 
-/* ---- Hostile code -------------------------------------------------------------------------------
- */
+/* ---- Hostile code ---------------------------------------------------------------------------- */
 
 static uint64_t random_number(uint64_t *seed) {
   *seed ^= *seed << 13;
