@@ -28,6 +28,8 @@ COMMANDS = [
     ("leaks", "registry_tracker --min-age 0"),
     ("states", ""),
     ("states", "--json"),
+    ("bt", "--all --locals"),
+    ("coroutines", "--json"),
     ("paths", "_G.test_table"),
     ("paths", 'package.loaded["game.arena"].listeners -k 3'),
 ]
