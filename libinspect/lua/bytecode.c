@@ -56,7 +56,7 @@ static uint32_t instruction_at(const struct code *code, uint64_t pc) {
 }
 
 static const struct operation *operation_of(const struct code *code, uint32_t instruction) {
-  static const struct operation UNKNOWN = {SETS_NOTHING, FROM_NOWHERE, CALLS_NOTHING, false};
+  static const struct operation UNKNOWN = {SETS_NOTHING, FROM_NOWHERE, CALLS_NOTHING};
   unsigned number = instruction & 0x7F;
   return number < code->family->operation_count ? &code->family->operations[number] : &UNKNOWN;
 }
@@ -118,7 +118,6 @@ static bool sets(const struct operation *operation, uint32_t instruction, unsign
  * it may have been jumped over. */
 static uint64_t find_setter(struct code *code, uint64_t last, unsigned reg) {
   uint64_t setter = NO_PC, target = 0; /* what lies before the target is conditional */
-  if (last && operation_of(code, instruction_at(code, last))->is_fallback) last--;
   if (last > code->budget) return NO_PC;
   code->budget -= last;
   for (uint64_t pc = 0; pc < last; pc++) {

@@ -5,30 +5,19 @@
 #include "lua/operations.h"
 #include "lua/bytecode.h"
 
-#define PLAIN                                                                                      \
-  { SETS_NOTHING, FROM_NOWHERE, CALLS_NOTHING, false }
-#define SET                                                                                        \
-  { SETS_A, FROM_NOWHERE, CALLS_NOTHING, false }
-#define LOAD(from)                                                                                 \
-  { SETS_A, FROM_##from, CALLS_NOTHING, false }
-#define GET(from)                                                                                  \
-  { SETS_A, FROM_##from, CALLS_EVENT + EVENT_INDEX, false }
-#define PUT                                                                                        \
-  { SETS_NOTHING, FROM_NOWHERE, CALLS_EVENT + EVENT_NEWINDEX, false }
-#define UNARY(event)                                                                               \
-  { SETS_A, FROM_NOWHERE, CALLS_EVENT + EVENT_##event, false }
-#define DOES(event)                                                                                \
-  { SETS_NOTHING, FROM_NOWHERE, CALLS_EVENT + EVENT_##event, false }
-#define SWAPPED(event)                                                                             \
-  { SETS_NOTHING, FROM_NOWHERE, CALLS_SWAPPED + EVENT_##event, false }
-#define FALLBACK                                                                                   \
-  { SETS_NOTHING, FROM_NOWHERE, CALLS_EVENT_C, true }
-#define ANY(effect)                                                                                \
-  { effect, FROM_NOWHERE, CALLS_NOTHING, false }
-#define CALL                                                                                       \
-  { SETS_FROM, FROM_NOWHERE, CALLS_REGISTER, false }
-
 /* clang-format off */
+#define PLAIN           {SETS_NOTHING, FROM_NOWHERE, CALLS_NOTHING}
+#define SET             {SETS_A, FROM_NOWHERE, CALLS_NOTHING}
+#define LOAD(from)      {SETS_A, FROM_##from, CALLS_NOTHING}
+#define GET(from)       {SETS_A, FROM_##from, CALLS_EVENT + EVENT_INDEX}
+#define PUT             {SETS_NOTHING, FROM_NOWHERE, CALLS_EVENT + EVENT_NEWINDEX}
+#define UNARY(event)    {SETS_A, FROM_NOWHERE, CALLS_EVENT + EVENT_##event}
+#define DOES(event)     {SETS_NOTHING, FROM_NOWHERE, CALLS_EVENT + EVENT_##event}
+#define SWAPPED(event)  {SETS_NOTHING, FROM_NOWHERE, CALLS_SWAPPED + EVENT_##event}
+#define EVENT_IN_C      {SETS_NOTHING, FROM_NOWHERE, CALLS_EVENT_C}
+#define ANY(effect)     {effect, FROM_NOWHERE, CALLS_NOTHING}
+#define CALL            {SETS_FROM, FROM_NOWHERE, CALLS_REGISTER}
+
 /* Opcodes 0 .. 80: numbers are those of all releases; SELF alone is read in two ways. */
 #define OPERATIONS(SELF)                                                                           \
   /*  0 MOVE LOADI LOADF LOADK LOADKX */        LOAD(REGISTER), SET, SET, LOAD(CONSTANT),          \
@@ -43,7 +32,7 @@
   /* 29 BANDK BORK BXORK SHRI SHLI */           SET, SET, SET, SET, SET,                           \
   /* 34 ADD SUB MUL MOD POW DIV IDIV */         SET, SET, SET, SET, SET, SET, SET,                 \
   /* 41 BAND BOR BXOR SHL SHR */                SET, SET, SET, SET, SET,                           \
-  /* 46 MMBIN MMBINI MMBINK */                  FALLBACK, FALLBACK, FALLBACK,                      \
+  /* 46 MMBIN MMBINI MMBINK */                  EVENT_IN_C, EVENT_IN_C, EVENT_IN_C,                \
   /* 49 UNM BNOT NOT LEN CONCAT */              UNARY(UNM), UNARY(BNOT), SET, UNARY(LEN),          \
                                                 UNARY(CONCAT),                                     \
   /* 54 CLOSE TBC JMP */                        DOES(CLOSE), PLAIN, ANY(SETS_BY_CHANCE),           \
@@ -53,7 +42,7 @@
   /* 68 CALL TAILCALL */                        CALL, CALL,                                        \
   /* 70 RETURN RETURN0 RETURN1 */               DOES(CLOSE), PLAIN, PLAIN,                         \
   /* 73 FORLOOP FORPREP TFORPREP */             SET, SET, PLAIN,                                   \
-  /* 76 TFORCALL TFORLOOP */                    {SETS_LOOP, FROM_NOWHERE, CALLS_ITERATOR, false},  \
+  /* 76 TFORCALL TFORLOOP */                    {SETS_LOOP, FROM_NOWHERE, CALLS_ITERATOR},         \
                                                 SET,                                               \
   /* 78 SETLIST CLOSURE VARARG */               PLAIN, SET, SET
 
@@ -72,20 +61,25 @@ static const struct operation OPERATIONS_551[] = {
 /* clang-format on */
 
 #define TABLE(rows) .operations = (rows), .operation_count = sizeof(rows) / sizeof *(rows)
+/* lstate.h: CIST_TAIL, CIST_HOOKED, CIST_FIN */
 #define BITS(tail, hook, finalizer)                                                                \
   .tail_bit = UINT32_C(1) << (tail), .hook_bit = UINT32_C(1) << (hook),                            \
   .finalizer_bit = UINT32_C(1) << (finalizer)
 
+#define BITS_540 BITS(4, 2, 6)
+#define BITS_54  BITS(5, 3, 7)
+#define BITS_55  BITS(22, 20, 24)
+
 static const struct bytecode_family FAMILIES[] = {
-    {50400, TABLE(OPERATIONS_54), BITS(4, 2, 6), .marks_finalizer = true, .order_names = true},
-    {50402, TABLE(OPERATIONS_54), BITS(5, 3, 7), .marks_finalizer = true, .order_names = true},
-    {50403, TABLE(OPERATIONS_54), BITS(5, 3, 7), .marks_finalizer = true},
-    {50404, TABLE(OPERATIONS_54), BITS(5, 3, 7)},
-    {50407, TABLE(OPERATIONS_54), BITS(5, 3, 7), .environment = ENVIRONMENT_BY_SOURCE},
-    {50408, TABLE(OPERATIONS_54), BITS(5, 3, 7), .environment = ENVIRONMENT_BY_VARIABLE},
-    {50500, TABLE(OPERATIONS_550), BITS(22, 20, 24), .environment = ENVIRONMENT_BY_VARIABLE,
+    {50400, TABLE(OPERATIONS_54), BITS_540, .marks_finalizer = true, .order_names = true},
+    {50402, TABLE(OPERATIONS_54), BITS_54, .marks_finalizer = true, .order_names = true},
+    {50403, TABLE(OPERATIONS_54), BITS_54, .marks_finalizer = true},
+    {50404, TABLE(OPERATIONS_54), BITS_54},
+    {50407, TABLE(OPERATIONS_54), BITS_54, .environment = ENVIRONMENT_BY_SOURCE},
+    {50408, TABLE(OPERATIONS_54), BITS_54, .environment = ENVIRONMENT_BY_VARIABLE},
+    {50500, TABLE(OPERATIONS_550), BITS_55, .environment = ENVIRONMENT_BY_VARIABLE,
      .code_first = true},
-    {50501, TABLE(OPERATIONS_551), BITS(22, 20, 24), .environment = ENVIRONMENT_BY_VARIABLE,
+    {50501, TABLE(OPERATIONS_551), BITS_55, .environment = ENVIRONMENT_BY_VARIABLE,
      .code_first = true},
 };
 

@@ -61,7 +61,6 @@ enum call {
 
 struct operation {
   uint8_t effect, origin, call;
-  bool is_fallback; /* runs if the operation before it did not succeed (lopcodes.h: MM) */
 };
 
 #endif

@@ -1,12 +1,13 @@
 /* many_vms.c - a host with several Lua states: three of the main thread, one of another, and one
- * that is closed. Prints READY, then waits for a line. With an argument: two states of so many
- * tracked tables each, and nothing else. */
+ * that is closed. Prints READY, then waits for a line. With a number: two states of so many tracked
+ * tables each, and nothing else; with "threads": two threads that run a state each. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char tracker[] =
@@ -120,7 +121,13 @@ static void fill_large(const char *count) {
 int main(int argc, char **argv) {
   pthread_t thread;
   pthread_barrier_t ready;
-  if (argc > 1) {
+  if (argc > 1 && strcmp(argv[1], "threads") == 0) {
+    pthread_barrier_init(&ready, NULL, 3);
+    for (int i = 0; i < 2; i++)
+      if (pthread_create(&thread, NULL, run_thread, &ready)) return 1;
+    pthread_barrier_wait(&ready);
+    usleep(100000);
+  } else if (argc > 1) {
     fill_large(argv[1]);
   } else {
     for (int i = 0; i < 3; i++)

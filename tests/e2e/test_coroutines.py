@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dumped import dumped
 from minicore import write_core
-from support import clean_environment, document, gcore, gdb_output, inspect
+from support import MARK, clean_environment, document, gcore, gdb, inspect
 
 FOLDER = Path(__file__).parent
 SPIN = """
@@ -135,8 +135,7 @@ def test_no_coroutine(counted):
 
 
 @pytest.fixture(scope="module")
-def threads_core(tmp_path_factory):
-    """many_vms.c: three idle VMs of the main thread, and one that another thread runs."""
+def host(tmp_path_factory):
     query = ["pkg-config", "--cflags", "--libs", "lua5.4"]
     if not shutil.which("pkg-config") or subprocess.run(query, check=False).returncode:
         pytest.skip("liblua5.4-dev is not installed")
@@ -146,8 +145,13 @@ def threads_core(tmp_path_factory):
     source = FOLDER / "many_vms.c"
     command = ["gcc", "-std=gnu17", "-Wall", "-Werror", "-o", program, source]
     subprocess.run([*command, *flags.split(), "-lpthread"], check=True)
+    return program
+
+
+def dump_host(program, core, *arguments):
+    """Dumps it; returns the numbers of its native threads."""
     with subprocess.Popen(
-        [program],
+        [program, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
@@ -155,13 +159,15 @@ def threads_core(tmp_path_factory):
     ) as process:
         assert process.stdout.readline() == "READY\n"
         tids = sorted(int(p.name) for p in Path(f"/proc/{process.pid}/task").iterdir())
-        gcore(process, folder / "threads.core")
+        gcore(process, core)
         process.communicate("\n", timeout=60)
-    return folder / "threads.core", tids
+    return tids
 
 
-def test_native_thread_of_a_vm(threads_core):
-    core, tids = threads_core
+def test_native_thread_of_a_vm(host, tmp_path):
+    """Three idle VMs of the main thread, and one that another thread runs."""
+    core = tmp_path / "one.core"
+    tids = dump_host(host, core)
     answer = document(core, "bt")
     running = [chain for chain in answer["chains"] if chain["threads"]]
     assert len(answer["chains"]) == 4 and len(running) == 1
@@ -171,18 +177,27 @@ def test_native_thread_of_a_vm(threads_core):
         stack["tid"] == tids[1] and stack["frames"][0]["c_function"] == "wait_forever"
     )
     assert "3 VMs run nothing, with 3 coroutines" in inspect(core, "bt").stdout
-
-
-def test_the_selected_thread_comes_first(threads_core):
-    core, tids = threads_core
     everything = inspect(core, "bt", "--all").stdout
     assert everything.index("OS thread") < everything.index("nothing runs")
-    first = inspect(core, "bt", "--tid", tids[1]).stdout
-    assert gdb_output("lua-bt", ["-c", core, "-ex", "thread 2"]) == first
-    assert (
-        gdb_output("lua-bt --json", ["-c", core])
-        == inspect(core, "bt", "--json").stdout
-    )
+
+
+def selected(core, number, command):
+    """What a command prints in gdb while a native thread is selected."""
+    words = (f"thread {number}", f"echo {MARK}\\n", command, f"echo {MARK}")
+    return gdb(*words, start=["-c", core]).stdout.split(MARK)[1][1:]
+
+
+def test_the_selected_thread_comes_first(host, tmp_path):
+    core = tmp_path / "two.core"
+    tids = dump_host(host, core, "threads")
+    answer = document(core, "bt")
+    assert {stack["tid"] for stack in answer["stacks"]} == set(tids[1:])
+    for number, tid in enumerate(tids[1:], start=2):
+        first = inspect(core, "bt", "--tid", tid).stdout
+        assert document(core, "bt", "--tid", tid)["stacks"][0]["tid"] == tid
+        assert selected(core, number, "lua-bt") == first
+        other = inspect(core, "bt", "--tid", tids[1]).stdout
+        assert selected(core, number, f"lua-bt --tid {tids[1]}") == other
     wrong = inspect(core, "bt", "--tid", 1)
     assert wrong.returncode == 2 and "no thread 1" in wrong.stderr
 

@@ -133,6 +133,14 @@ form("loaded-function", function()
   return z
 end)
 
+form("many-names", function()
+  local function f(x) local y = stop(x) return y end
+  for i = 1, 20 do package.loaded["module" .. i] = {["a" .. i] = f, ["b" .. i] = f, print = print, rep = string.rep} end
+  _G.by_name = f
+  local z = _G.by_name(pcall(f, 1))
+  return z
+end)
+
 form("index", function()
   local t = {function(x) local y = stop(x) return y end, [2.5] = 1}
   local key = "computed"

@@ -1,5 +1,6 @@
 /* test_traceback.c - frames and variables of a thread written by hand, and of threads that no Lua
  * would leave behind. What Lua itself says of sound ones is compared in tests/e2e/test_bt.py. */
+#include "lua/native.h"
 #include "lua/traceback.h"
 
 #include <stdio.h>
@@ -256,6 +257,39 @@ static void test_error_and_main(void **state) {
   mock_close(thread.mock);
 }
 
+/* ---- Native threads ----------------------------------------------------------------------------
+ */
+
+static void test_native_threads(void **state) {
+  (void)state;
+  static const uint8_t bytes[0x100];
+  uint64_t words[0x20] = {[0x12] = 77, [0x1A] = 88, [0x1B] = 99};
+  struct source_segment segments[] = {{0x1000, 0x1100, (const uint8_t *)words, true, false},
+                                      {0x2000, 0x2100, bytes, true, false}};
+  uint64_t registers[] = {77, 5};
+  struct source_thread threads[] = {{.tid = 1, .stack_pointer = 0x1080},
+                                    {.tid = 2, .stack_pointer = 0x10C0},
+                                    {.tid = 3, .stack_pointer = 0x2080},
+                                    {.tid = 4, .registers = registers, .register_count = 2}};
+  struct source source = {.segments = segments,
+                          .segment_count = 2,
+                          .threads = threads,
+                          .thread_count = 4,
+                          .pointer_size = 8};
+  assert_int_equal(native_thread_at(&source, 0x1080)->tid, 1);
+  assert_int_equal(native_thread_at(&source, 0x10B8)->tid, 1);
+  assert_int_equal(native_thread_at(&source, 0x10C8)->tid, 2);
+  assert_int_equal(native_thread_at(&source, 0x20F8)->tid, 3);
+  assert_null(native_thread_at(&source, 0x1040)); /* below the stack pointers */
+  assert_null(native_thread_at(&source, 0x2078));
+  assert_null(native_thread_at(&source, 0x3000));
+  assert_null(native_thread_at(&source, 0));
+  assert_int_equal(native_thread_with(&source, 5)->tid, 4);
+  assert_null(native_thread_with(&source, 6));
+  assert_null(native_thread_with(&source, 77)); /* two have it */
+  assert_null(native_thread_with(NULL, 77));
+}
+
 /* ---- Hostile threads ---------------------------------------------------------------------------
  */
 
@@ -320,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_locals),
       cmocka_unit_test(test_running),
       cmocka_unit_test(test_error_and_main),
+      cmocka_unit_test(test_native_threads),
       cmocka_unit_test(test_random_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
