@@ -396,7 +396,7 @@ form("recursion", function()
 end)
 form("deep", function()
   local function down(n) if n == 0 then stop(n) return 0 end local x = down(n - 1) return x + 1 end
-  local z = down(10000)
+  local z = down(1000)
   return z
 end)
 form("goto", function()
