@@ -193,14 +193,23 @@ static void release(void *state) {
   free(all);
 }
 
+/* Of what is interrupted the VMs that were read are shown. */
 static struct inspect_error *find_threads(struct backtraces *all) {
   struct command_context *context = all->context;
   struct inspect_session *session = context->session;
   all->vms = calloc(session->heap.vm_count, sizeof *all->vms);
   if (!all->vms) return error_no_memory();
-  for (size_t i = 0; i < session->heap.vm_count; i++)
-    if (session_selects(session, context->options, i))
-      TRY(vm_threads_find(session, i, context->work, &all->vms[all->vm_count++]));
+  for (size_t i = 0; i < session->heap.vm_count; i++) {
+    if (!session_selects(session, context->options, i)) continue;
+    struct vm_threads *threads = &all->vms[all->vm_count];
+    struct inspect_error *error = vm_threads_find(session, i, context->work, threads);
+    if (!error) {
+      all->vm_count++;
+      continue;
+    }
+    vm_threads_free(threads);
+    return error->code == INSPECT_ERROR_INTERRUPTED ? NULL : error;
+  }
   return NULL;
 }
 
@@ -277,4 +286,6 @@ const char bt_help[] =
     "  lua-bt --all --limit 100\n"
     "      the stacks of up to a hundred threads\n"
     "  lua-bt '_G.sessions[17].thread'\n"
-    "      where one coroutine waits\n";
+    "      where one coroutine waits\n"
+    "  lua-bt --all --json\n"
+    "      for scripts: keys chains (who resumed whom) and stacks\n";

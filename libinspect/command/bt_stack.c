@@ -131,6 +131,17 @@ static bool show_frame(struct stack *stack, size_t level) {
   return !stack->context->options->locals || show_locals(stack, level, row);
 }
 
+/* From `first` to `end` - 1, as far as the user wants to wait. */
+static bool show_range(struct stack *stack, size_t first, size_t end) {
+  enum { REPORT_EVERY = 1 << 8 };
+  for (size_t i = first; i < end; i++) {
+    if (i % REPORT_EVERY == 0 && work_stops(stack->context->work, "reading frames", i, end))
+      return true;
+    if (!show_frame(stack, i)) return false;
+  }
+  return true;
+}
+
 static void page_skipped(struct stack *stack, uint64_t count) {
   struct line *line = page_line(stack->context->document, TEXT_COLUMN);
   line_words(line, STYLE_MUTED, "... ");
@@ -148,14 +159,12 @@ static bool show_frames(struct stack *stack) {
   }
   size_t skipped = count - first - last;
   stack->frames = data_array(stack->data, "frames");
-  for (size_t i = 0; i < first; i++)
-    if (!show_frame(stack, i)) return false;
+  bool fits = show_range(stack, 0, first);
   if (skipped) page_skipped(stack, skipped);
-  for (size_t i = count - last; i < count; i++)
-    if (!show_frame(stack, i)) return false;
+  fits = fits && show_range(stack, count - last, count);
   data_cell(stack->data, "frame_count", cell_count(count));
   data_cell(stack->data, "skipped_frames", cell_count(skipped));
-  return true;
+  return fits;
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */

@@ -45,7 +45,7 @@ const struct option option_cause = {
     .value = VALUE_CAUSE,
     .offset = FIELD(cause)};
 const struct option option_all = {
-    {"all", 0, NULL, "list all: each survivor of the causes shown, each coroutine"},
+    {"all", 0, NULL, "list every survivor of the causes shown, not only the first"},
     .value = VALUE_FLAG,
     .offset = FIELD(all)};
 const struct option option_cut = {
@@ -77,6 +77,10 @@ const struct option option_live = {{"live", 0, NULL, "only what a full collectio
 const struct option option_garbage = {{"garbage", 0, NULL, "only what a full collection frees"},
                                       .value = VALUE_FLAG,
                                       .offset = FIELD(only_garbage)};
+const struct option option_all_stacks = {
+    {"all", 0, NULL, "show every coroutine that has a stack, not only those that run"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(all)};
 const struct option option_locals = {
     {"locals", 0, NULL, "show the variables of each frame: locals, extra arguments, temporaries"},
     .value = VALUE_FLAG,

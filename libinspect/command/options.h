@@ -10,8 +10,9 @@
 
 extern const struct option option_min_age, option_description, option_all_weak, option_from,
     option_through, option_avoid, option_chains, option_cause, option_all, option_cut, option_brief,
-    option_limit, option_by, option_heap_sort, option_live, option_garbage, option_locals,
-    option_frames, option_tid, option_coroutines_by, option_help, option_version, option_pid;
+    option_limit, option_by, option_heap_sort, option_live, option_garbage, option_all_stacks,
+    option_locals, option_frames, option_tid, option_coroutines_by, option_help, option_version,
+    option_pid;
 
 /* Arguments that are no options; `name` is what the synopsis calls them. */
 extern const struct option operand_tracker, operand_object, operand_thread, operand_program,

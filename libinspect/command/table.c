@@ -182,7 +182,7 @@ const struct command command_table[] = {
                "the Lua stacks: what runs, who resumed it, and where coroutines wait", bt_help},
      .run = command_bt,
      .operand = &operand_thread,
-     .options = {&option_all, &option_locals, &option_limit, &option_frames, &option_tid}},
+     .options = {&option_all_stacks, &option_locals, &option_limit, &option_frames, &option_tid}},
     {.shown = {"coroutines", "[--by WHAT] [--limit N]",
                "coroutines by state and function, and what they retain", coroutines_help},
      .run = command_coroutines,

@@ -5,6 +5,7 @@
  * lowest runs, the next one has resumed it, and so on. */
 #include "command/threads.h"
 
+#include "graph/evidence.h"
 #include "lua/native.h"
 
 static enum thread_status status_of(struct heap_vm *owner, object_id object,
@@ -91,12 +92,28 @@ static int64_t native_thread_of(const struct vm_threads *threads) {
   return native ? native->tid : 0;
 }
 
+/* How functions are named depends on the release. Where the file with the Lua library is not at
+ * hand, the heap may still tell 5.4.3 from those that share its layout. */
+static struct inspect_error *find_family(struct inspect_session *session, size_t vm,
+                                         const struct work *work,
+                                         const struct bytecode_family **family) {
+  const struct layout *layout = session->heap.vms[vm].vm.layout;
+  const char *release = session->releases[vm];
+  if (!release && layout->integer_hash == INTEGER_HASH_UNKNOWN) {
+    enum integer_hash integers;
+    TRY(evidence_integer_hash(&session->heap, vm, work, &integers));
+    if (integers == INTEGER_HASH_POWER) release = "5.4.3";
+  }
+  *family = bytecode_family(layout, release);
+  return NULL;
+}
+
 struct inspect_error *vm_threads_find(struct inspect_session *session, size_t vm,
                                       const struct work *work, struct vm_threads *threads) {
   struct heap_vm *owner = &session->heap.vms[vm];
   *threads = (struct vm_threads){.vm = vm, .owner = owner};
-  threads->family = bytecode_family(owner->vm.layout, session->releases[vm]);
   uint64_t loaded = owner->loaded == NO_OBJECT ? 0 : heap_address(&session->heap, owner->loaded);
+  TRY(find_family(session, vm, work, &threads->family));
   TRY(collect_threads(session, work, threads));
   if (!find_chain(threads) || !function_names_find(&owner->vm, loaded, &threads->names))
     return error_no_memory();
