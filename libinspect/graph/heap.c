@@ -94,12 +94,15 @@ static struct inspect_error *read_vm(struct heap *heap, size_t index, struct dis
   enum { MOST_ROUNDS = 3 };
   struct heap_vm *owner = &heap->vms[index];
   TRY(walk_exactly(heap, index, found, work));
-  if (!found->is_careful && is_unsettled(owner, found)) {
-    found->is_suspicious = true;
-    return NULL;
+  bool may_be_torn = native_works(heap->source);
+  if (!found->is_careful) {
+    found->is_suspicious = is_unsettled(owner, found);
+    if (!found->is_suspicious && may_be_torn)
+      TRY(torn_find(heap, index, found, &found->is_suspicious));
+    if (found->is_suspicious) return NULL;
   }
-  for (int round = 0; round < MOST_ROUNDS; round++) {
-    bool is_torn = is_unsettled(owner, found);
+  for (int round = 0; found->is_careful && round < MOST_ROUNDS; round++) {
+    bool is_torn = may_be_torn || is_unsettled(owner, found);
     if (is_torn) TRY(torn_find(heap, index, found, &is_torn));
     if (!is_torn) break;
     walk_undo(heap, index, found);
@@ -126,6 +129,7 @@ static void adopt(struct heap *heap, struct discovery *found) {
   graph->first = found->first.items;
   graph->block_first = found->block_first.items;
   vector_free(&found->problems);
+  vector_free(&found->words);
 }
 
 /* ---- Roots ----------------------------------------------------------------------------------- */

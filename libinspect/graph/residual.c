@@ -24,7 +24,6 @@ struct explaining {
   struct vm *vm;
   const struct discovery *found;
   size_t index;
-  struct native_words words;
   int64_t rest; /* what is left to explain */
   const char *text;
 };
@@ -51,18 +50,24 @@ static bool is_object(const struct explaining *explaining, uint64_t address) {
 /* ---- Objects -----------------------------------------------------------------------------------
  */
 
+/* Whether more is missing of a table than the old parts that were found, and it is not the
+ * compiler's: then more of the table may be. */
+static bool is_more_torn(struct explaining *explaining) {
+  const struct torn *torn = &explaining->vm->torn;
+  return torn->nodes && explaining->rest != (int64_t)torn->bytes &&
+         !compiles(explaining->heap, explaining->index, explaining->found);
+}
+
 static bool explain_torn(struct explaining *explaining) {
   const struct torn *torn = &explaining->vm->torn;
-  if (torn->table) {
+  if (torn->table)
     explain(explaining, RESIDUAL_EXPLAINED, "parts of the table 0x%llx, which was being resized",
             (unsigned long long)torn->table);
-    return true;
-  }
-  if (!torn->thread) return false;
-  explain(explaining, RESIDUAL_EXPLAINED,
-          "one of two stacks: that of the thread 0x%llx was being moved",
-          (unsigned long long)torn->thread);
-  return true;
+  else if (torn->thread)
+    explain(explaining, RESIDUAL_EXPLAINED,
+            "one of two stacks: that of the thread 0x%llx was being moved",
+            (unsigned long long)torn->thread);
+  return torn->table || torn->thread;
 }
 
 /* Whether the missing bytes are the stack of a thread to which it does not belong yet. */
@@ -82,7 +87,7 @@ static bool explain_newest(struct explaining *explaining) {
   uint64_t address =
       address_map_address(&explaining->heap->map, explaining->found->granules.items[newest]);
   enum object_type type = explaining->found->types.items[newest];
-  int64_t bytes = explaining->rest + explaining->found->bytes.items[newest];
+  int64_t bytes = explaining->rest + (int64_t)discovered_bytes(explaining->found, newest);
   uint64_t before = type == OBJECT_THREAD ? explaining->vm->layout->block_extra : 0;
   bool is_size = bytes > 0 && block_fits(explaining->vm, address - before, (uint64_t)bytes);
   if (!is_size && (type != OBJECT_THREAD || !is_new_stack(explaining, address))) return false;
@@ -125,8 +130,8 @@ static bool explain_object(struct explaining *explaining, bool in_part) {
   if (explaining->rest <= 0) return false;
   struct visit visit = {0};
   bool is_found = false, no_memory = false;
-  for (size_t i = 0; !is_found && i < explaining->words.count; i++) {
-    uint64_t address = explaining->words.items[i];
+  for (size_t i = 0; !is_found && i < explaining->found->words.count; i++) {
+    uint64_t address = explaining->found->words.items[i];
     if (is_object(explaining, address) ||
         !lua54_visit(explaining->vm, address, TAG_ANY, &visit, &no_memory) ||
         (visit.next && !is_object(explaining, visit.next)) ||
@@ -143,13 +148,28 @@ static bool explain_object(struct explaining *explaining, bool in_part) {
   return is_found;
 }
 
+/* Whether a block of so many bytes, no object, has its owner's pointer in the word: to its
+ * beginning, or in 5.5 to the nodes of a hash part, or to between the values and the tags of an
+ * array part. */
+static bool leads_to_block(struct explaining *explaining, uint64_t word, uint64_t bytes) {
+  enum { EACH = 9, HEAD = 4 };
+  struct vm *vm = explaining->vm;
+  bool is_split = vm->layout->array_form == ARRAY_SPLIT;
+  if (is_object(explaining, word)) return false;
+  if (block_fits(vm, word, bytes)) return true;
+  uint64_t values =
+      is_split && bytes > HEAD && (bytes - HEAD) % EACH == 0 ? (bytes - HEAD) / EACH : 0;
+  if (values && block_fits(vm, word - 8 * values, bytes)) return true;
+  uint64_t head = bytes % vm->layout->size[SIZE_Node];
+  return head && bytes == table_hash_bytes(vm->layout, bytes / vm->layout->size[SIZE_Node]) &&
+         block_fits(vm, word - head, bytes);
+}
+
 static bool explain_block(struct explaining *explaining) {
   if (explaining->rest <= 0) return false;
-  for (size_t i = 0; i < explaining->words.count; i++) {
-    uint64_t address = explaining->words.items[i];
-    if (is_object(explaining, address) ||
-        !block_fits(explaining->vm, address, (uint64_t)explaining->rest))
-      continue;
+  for (size_t i = 0; i < explaining->found->words.count; i++) {
+    uint64_t address = explaining->found->words.items[i];
+    if (!leads_to_block(explaining, address, (uint64_t)explaining->rest)) continue;
     explain(explaining, RESIDUAL_EXPLAINED, "the block at 0x%llx was being allocated or freed",
             (unsigned long long)address);
     return true;
@@ -158,24 +178,22 @@ static bool explain_block(struct explaining *explaining) {
 }
 
 static bool has_block(struct explaining *explaining, uint64_t bytes, uint64_t other) {
-  for (size_t i = 0; i < explaining->words.count; i++) {
-    uint64_t address = explaining->words.items[i];
-    if (address != other && !is_object(explaining, address) &&
-        block_fits(explaining->vm, address, bytes))
-      return true;
+  for (size_t i = 0; i < explaining->found->words.count; i++) {
+    uint64_t address = explaining->found->words.items[i];
+    if (address != other && leads_to_block(explaining, address, bytes)) return true;
   }
   return false;
 }
 
-/* A new hash part and a new array part, of a table that has neither yet. */
+/* A new hash part and a new array part, of a table that is worked on and has neither yet. */
 static bool explain_parts(struct explaining *explaining) {
   enum { LARGEST_LOG2 = 30 };
   for (unsigned log2 = 0; explaining->rest > 0 && log2 <= LARGEST_LOG2; log2++) {
     uint64_t bytes = table_hash_bytes(explaining->vm->layout, UINT64_C(1) << log2);
     if (bytes >= (uint64_t)explaining->rest) break;
-    for (size_t i = 0; i < explaining->words.count; i++) {
-      uint64_t address = explaining->words.items[i];
-      if (is_object(explaining, address) || !block_fits(explaining->vm, address, bytes) ||
+    for (size_t i = 0; i < explaining->found->words.count; i++) {
+      uint64_t address = explaining->found->words.items[i];
+      if (!leads_to_block(explaining, address, bytes) ||
           !has_block(explaining, (uint64_t)explaining->rest - bytes, address))
         continue;
       explain(explaining, RESIDUAL_EXPLAINED,
@@ -196,8 +214,8 @@ static bool has_grown(struct explaining *explaining, uint64_t place, uint64_t by
 
 static bool explain_grown(struct explaining *explaining) {
   struct vm *vm = explaining->vm;
-  for (size_t i = 0; explaining->rest > 0 && i < explaining->words.count; i++) {
-    uint64_t address = explaining->words.items[i];
+  for (size_t i = 0; explaining->rest > 0 && i < explaining->found->words.count; i++) {
+    uint64_t address = explaining->found->words.items[i];
     struct lua_table table;
     struct lua_thread thread;
     if (!is_object(explaining, address)) continue;
@@ -222,7 +240,7 @@ static bool explain_grown(struct explaining *explaining) {
  */
 
 /* 32 * 2^i + 24 * 4 * j */
-static bool fits_compiler(int64_t bytes) {
+bool compiler_fits(int64_t bytes) {
   enum { TOKENS = 32, FOUR_ITEMS = 96 };
   for (int64_t tokens = TOKENS; tokens <= bytes; tokens *= 2)
     if ((bytes - tokens) % FOUR_ITEMS == 0) return true;
@@ -232,14 +250,15 @@ static bool fits_compiler(int64_t bytes) {
 /* The same with a block in flight besides. */
 static bool fits_compiler_and_block(struct explaining *explaining) {
   enum { SLACK = 16 };
-  for (size_t i = 0; i < explaining->words.count; i++) {
-    uint64_t address = explaining->words.items[i], word = explaining->vm->layout->pointer_size;
+  for (size_t i = 0; i < explaining->found->words.count; i++) {
+    uint64_t address = explaining->found->words.items[i],
+             word = explaining->vm->layout->pointer_size;
     const uint8_t *before = memory_view(&explaining->vm->memory, address - word, word);
     if (is_object(explaining, address) || !before) continue;
     uint64_t most = (load_pointer(explaining->vm->layout, before) & ~UINT64_C(7)) - word;
     for (uint64_t bytes = most; bytes + SLACK > most && bytes < (uint64_t)explaining->rest; bytes--)
       if (block_fits(explaining->vm, address, bytes) &&
-          fits_compiler(explaining->rest - (int64_t)bytes))
+          compiler_fits(explaining->rest - (int64_t)bytes))
         return true;
   }
   return false;
@@ -247,7 +266,7 @@ static bool fits_compiler_and_block(struct explaining *explaining) {
 
 static bool explain_compiler(struct explaining *explaining) {
   if (!compiles(explaining->heap, explaining->index, explaining->found)) return false;
-  if (fits_compiler(explaining->rest))
+  if (compiler_fits(explaining->rest))
     explain(explaining, RESIDUAL_EXPLAINED,
             "the buffers of the compiler: a chunk was being compiled");
   else if (fits_compiler_and_block(explaining))
@@ -274,28 +293,18 @@ static bool explain_strings(struct explaining *explaining) {
   return true;
 }
 
-/* Whether a native thread may be at work: it was not stopped inside a system call, or in one that
- * allocates. Known on x86-64 only. */
-static bool works(const struct source *source) {
-  enum { X86_64 = 62, ORIG_RAX = 15 };
-  static const uint64_t ALLOCATING[] = {9, 11, 12, 25, 28}; /* mmap munmap brk mremap madvise */
-  if (!source || !source->thread_count || source->machine != X86_64) return true;
-  for (size_t i = 0; i < source->thread_count; i++) {
-    const struct source_thread *thread = &source->threads[i];
-    if (thread->register_count <= ORIG_RAX) return true;
-    uint64_t call = thread->registers[ORIG_RAX];
-    if ((int64_t)call < 0) return true;
-    for (size_t j = 0; j < sizeof ALLOCATING / sizeof *ALLOCATING; j++)
-      if (call == ALLOCATING[j]) return true;
-  }
-  return false;
+/* Whether objects were freed that still look like some, or the reverse. */
+static bool explain_freed(struct explaining *explaining) {
+  if (!explaining->found->is_freed) return false;
+  explain(explaining, RESIDUAL_LIKELY, "objects that had been freed: the VM was being closed");
+  return true;
 }
 
 /* What is missing and was not found may hold references, if the VM was at work. */
 static void explain_rest(struct explaining *explaining, struct discovery *found) {
   enum { LARGEST_GUESS = 1 << 20 };
   int64_t bytes = explaining->rest < 0 ? -explaining->rest : explaining->rest;
-  if (bytes > LARGEST_GUESS || !works(explaining->vm->source)) {
+  if (bytes > LARGEST_GUESS || !native_works(explaining->vm->source)) {
     explain(explaining, RESIDUAL_UNEXPLAINED, "not explained: the layout may not fit this Lua");
     return;
   }
@@ -318,13 +327,15 @@ struct inspect_error *residual_explain(struct heap *heap, size_t index, struct d
                                   .found = found,
                                   .index = index,
                                   .rest = owner->residual};
-  bool fits = torn_words(heap, &explaining.words);
-  bool is_explained = fits && (explain_torn(&explaining) || explain_newest(&explaining) ||
-                               explain_strings(&explaining) || explain_compiler(&explaining) ||
-                               explain_object(&explaining, false) || explain_block(&explaining) ||
-                               explain_object(&explaining, true) || explain_grown(&explaining) ||
-                               explain_parts(&explaining) || explain_compiling(&explaining));
-  if (fits && !is_explained) explain_rest(&explaining, found);
-  vector_free(&explaining.words);
-  return fits ? NULL : error_no_memory();
+  TRY(torn_words(heap, found));
+  bool is_explained = is_more_torn(&explaining)
+                          ? false
+                          : explain_freed(&explaining) || explain_torn(&explaining) ||
+                                explain_newest(&explaining) || explain_strings(&explaining) ||
+                                explain_compiler(&explaining) ||
+                                explain_object(&explaining, false) || explain_block(&explaining) ||
+                                explain_object(&explaining, true) || explain_grown(&explaining) ||
+                                explain_parts(&explaining) || explain_compiling(&explaining);
+  if (!is_explained) explain_rest(&explaining, found);
+  return NULL;
 }

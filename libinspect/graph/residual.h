@@ -9,4 +9,7 @@
 MUST_CHECK struct inspect_error *residual_explain(struct heap *heap, size_t index,
                                                   struct discovery *found);
 
+/* Whether so many bytes can be those of the compiler's buffers. */
+bool compiler_fits(int64_t bytes);
+
 #endif

@@ -17,6 +17,9 @@
 
 #include <stdlib.h>
 
+#include "graph/residual.h"
+#include "graph/settle.h"
+#include "graph/torn.h"
 #include "lua/block.h"
 #include "lua/stack.h"
 
@@ -27,7 +30,8 @@ enum { LARGEST_LOG2 = 30, MOST_HALVES = 2 };
 enum rest {
   REST_NONE,
   REST_SLICE, /* vanishing values                              */
-  REST_OTHER, /* something else, the buffers of the compiler   */
+  REST_OTHER, /* while a chunk is compiled: the compiler's buffers; else what the array part has
+                 grown by */
 };
 
 struct key {
@@ -42,10 +46,11 @@ struct search {
   const struct layout *layout;
   const struct address_map *map;
   size_t hint;
+  struct heap *heap;
+  size_t index; /* of the VM */
   const struct discovery *discovery;
-  object_id first; /* object of the VM */
   const struct native_words *words;
-  bool knows_blocks;
+  bool knows_blocks, compiles;
   uint64_t missing; /* bytes, by the books                        */
   uint64_t bytes;   /* of them, those of P and of vanishing values */
   /* P; its keys and values, sorted */
@@ -111,7 +116,8 @@ static bool load_old(struct search *search, uint64_t place, uint64_t count) {
   struct lua_table table = {.node_count = count};
   table.nodes = memory_view(&search->vm->memory, place, size);
   if (!table.nodes || is_marked(search, place) ||
-      (search->knows_blocks && !block_fits(search->vm, place - before, before + size)))
+      (search->knows_blocks && (!block_fits(search->vm, place - before, before + size) ||
+                                block_is_given_back(search->vm, place - before))))
     return false;
   search->unsound = 0;
   for (uint64_t i = 0; i < count; i++) {
@@ -201,16 +207,35 @@ static uint64_t size_before(struct search *search, const struct lua_table *table
   return size;
 }
 
+/* The array part as it was before the table pretended; none if it did not. */
+static struct lua_table whole_array(struct search *search, const struct lua_table *table,
+                                    uint64_t size) {
+  struct lua_table whole = {.array_size = size};
+  if (size > table->array_size)
+    whole.array = table_array_view(search->vm, table->array_place, size);
+  if (!whole.array) whole.array_size = 0;
+  return whole;
+}
+
+static bool is_equal(struct lua_value left, struct lua_value right) {
+  return left.bits == right.bits && left.tag == right.tag;
+}
+
 static bool vanishes(struct search *search, const struct lua_table *table, uint64_t size,
                      struct lua_value value) {
-  struct lua_table whole = {.array_size = size};
-  whole.array =
-      size > table->array_size ? table_array_view(search->vm, table->array_place, size) : NULL;
-  for (uint64_t i = table->array_size; whole.array && i < size; i++) {
-    struct lua_value other = table_array_value(search->vm, &whole, i);
-    if (other.bits == value.bits && other.tag == value.tag) return true;
-  }
+  struct lua_table whole = whole_array(search, table, size);
+  for (uint64_t i = table->array_size; i < whole.array_size; i++)
+    if (is_equal(table_array_value(search->vm, &whole, i), value)) return true;
   return false;
+}
+
+/* Whether an entry from beyond the array part may be in T: a vanishing value is still in its place.
+ */
+static bool is_from_array(struct search *search, const struct lua_table *table, uint64_t size,
+                          struct lua_value key, struct lua_value value) {
+  struct lua_table whole = whole_array(search, table, size);
+  uint64_t index = (uint64_t)value_integer(search->vm, key) - 1;
+  return index >= whole.array_size || is_equal(table_array_value(search->vm, &whole, index), value);
 }
 
 /* What a node of the table is, if the table is T. */
@@ -232,8 +257,10 @@ static enum node_state node_state(struct search *search, const struct lua_table 
     uint64_t place = (uint64_t)value_integer(search->vm, key) - 1;
     return value_is_empty(table_array_value(search->vm, table, place)) ? NODE_FOREIGN : NODE_COMMON;
   }
-  if (is_index(search->vm, key, table->array_size, INT64_MAX))
-    return is_empty ? NODE_HALF : NODE_COMMON;
+  if (is_index(search->vm, key, table->array_size, INT64_MAX)) {
+    if (is_empty) return NODE_HALF;
+    return is_from_array(search, table, size, key, value) ? NODE_COMMON : NODE_FOREIGN;
+  }
   bool is_half = is_empty ? old_has(search, key, false)
                           : old_has(search, key, false) || old_has(search, value, true) ||
                                 vanishes(search, table, size, value);
@@ -262,8 +289,32 @@ static bool matches(struct search *search, const struct lua_table *table, uint64
   return true;
 }
 
+/* Whether so many bytes are what the table's array part has grown by, without saying so yet. */
+static bool has_grown(struct search *search, const struct lua_table *table, uint64_t rest) {
+  bool is_split = search->layout->array_form == ARRAY_SPLIT;
+  uint64_t before = table_array_bytes(search->layout, table->array_size);
+  uint64_t each = is_split ? 9 : search->layout->size[SIZE_TValue];
+  uint64_t head = is_split && !table->array_size ? 4 : 0;
+  if (rest <= head || (rest - head) % each) return false;
+  if (!search->knows_blocks) return search->only == table->address;
+  uint64_t below = is_split ? 8 * (table->array_size + (rest - head) / each) : 0;
+  if (block_fits(search->vm, table->array_place - below, before + rest)) return true;
+  for (size_t i = 0; i < search->words->count; i++) /* or is elsewhere */
+    if (!is_marked(search, search->words->items[i]) &&
+        block_fits(search->vm, search->words->items[i], before + rest))
+      return true;
+  return false;
+}
+
+/* Whether what P and T do not account for can be what it should. */
+static bool rest_fits(struct search *search, const struct lua_table *table, enum rest rest) {
+  uint64_t bytes = search->missing - search->bytes;
+  if (rest != REST_OTHER) return true;
+  return search->compiles ? compiler_fits((int64_t)bytes) : has_grown(search, table, bytes);
+}
+
 /* Chooses T for the P that is loaded. */
-static void choose_table(struct search *search, uint64_t slice_bytes) {
+static void choose_table(struct search *search, enum rest rest, uint64_t slice_bytes) {
   search->is_found = false;
   for (size_t i = 0; i < search->words->count; i++) {
     uint64_t address = search->words->items[i], common;
@@ -273,7 +324,7 @@ static void choose_table(struct search *search, uint64_t slice_bytes) {
       continue;
     uint64_t size = slice_bytes ? size_before(search, &table, slice_bytes) : table.array_size;
     if ((slice_bytes && !size) || !matches(search, &table, size, &common) ||
-        (search->is_found && common <= search->common))
+        !rest_fits(search, &table, rest) || (search->is_found && common <= search->common))
       continue;
     search->is_found = true;
     search->table = table;
@@ -282,33 +333,10 @@ static void choose_table(struct search *search, uint64_t slice_bytes) {
   }
 }
 
-/* Whether the place lies in a table's part or in a stack: then what is there is not lost. */
-static bool is_in_part(struct search *search, uint64_t place) {
-  const struct discovery *found = search->discovery;
-  uint64_t value_size = search->layout->size[SIZE_TValue];
-  for (object_id object = search->first; object < found->granules.count; object++) {
-    uint64_t address = address_map_address(search->map, found->granules.items[object]);
-    struct lua_table table;
-    struct lua_thread thread;
-    uint64_t start = 0, size = 0;
-    if (found->types.items[object] == OBJECT_TABLE && !table_load(search->vm, address, &table)) {
-      if (place >= table.array_place && place - table.array_place < table.array_size * value_size)
-        return true;
-      start = table.node_place;
-      size = table.node_count * search->layout->size[SIZE_Node];
-    } else if (found->types.items[object] == OBJECT_THREAD &&
-               !thread_load(search->vm, address, &thread) && thread.initialized) {
-      start = thread.stack;
-      size = thread.slot_count * value_size;
-    }
-    if (place >= start && place - start < size) return true;
-  }
-  return false;
-}
-
 static bool is_better(const struct search *left, const struct search *right) {
   if (!right->is_found || left->common != right->common)
     return !right->is_found || left->common > right->common;
+  if (left->unsound != right->unsound) return left->unsound < right->unsound; /* not given back */
   return left->used > right->used;
 }
 
@@ -322,9 +350,10 @@ static bool find_size(struct search *search, uint64_t count, enum rest rest) {
   for (size_t i = 0; i < search->words->count; i++) {
     if (!load_old(search, search->words->items[i], count)) continue;
     if (!index_old(search)) return false;
-    choose_table(search, slice);
+    choose_table(search, rest, slice);
     if (rest == REST_OTHER && search->unsound) continue;
-    if (search->is_found && is_better(search, &best) && !is_in_part(search, search->place))
+    if (search->is_found && is_better(search, &best) &&
+        !torn_is_in_part(search->heap, search->index, search->discovery, search->place))
       best = *search;
   }
   best.keys = search->keys; /* of the last P: of the best one again */
@@ -347,7 +376,7 @@ static bool find_slice(struct search *search) {
   search->old = (struct lua_table){0};
   search->place = search->used = search->unsound = search->keys.count = 0;
   search->bytes = search->missing;
-  choose_table(search, search->missing);
+  choose_table(search, REST_SLICE, search->missing);
   return search->is_found;
 }
 
@@ -438,22 +467,24 @@ static bool give_back(struct search *search) {
 }
 
 struct inspect_error *resize_find(struct heap *heap, size_t index,
-                                  const struct discovery *discovery,
-                                  const struct native_words *words, bool *found) {
+                                  const struct discovery *discovery, bool *found) {
   struct heap_vm *owner = &heap->vms[index];
   struct search search = {.vm = &owner->vm,
                           .layout = owner->vm.layout,
                           .map = &heap->map,
+                          .heap = heap,
+                          .index = index,
                           .discovery = discovery,
-                          .first = owner->first,
-                          .words = words,
+                          .words = &discovery->words,
                           .knows_blocks = block_sizes_are_kept(&owner->vm),
+                          .compiles = compiles(heap, index, discovery),
                           .only = owner->vm.torn.table,
                           .missing = (uint64_t)owner->residual};
   bool fits = true;
   if (find_both(&search, REST_NONE) || find_both(&search, REST_SLICE) ||
-      (!search.only && find_slice(&search)) || (!search.only && find_pretender(&search)) ||
-      ((search.knows_blocks || search.only) && find_both(&search, REST_OTHER))) {
+      (!search.only && find_slice(&search)) ||
+      ((search.knows_blocks || search.only) && find_both(&search, REST_OTHER)) ||
+      (!search.only && find_pretender(&search))) {
     fits = give_back(&search);
     *found = true;
   }

@@ -7,7 +7,6 @@
 /* Looks for them among what the words lead to, after a walk that missed as many bytes, and sets
  * vm.torn. `*found`: the walk must be done again. */
 MUST_CHECK struct inspect_error *resize_find(struct heap *heap, size_t index,
-                                             const struct discovery *discovery,
-                                             const struct native_words *words, bool *found);
+                                             const struct discovery *discovery, bool *found);
 
 #endif

@@ -9,10 +9,13 @@
  * Then the problems, which are nothing to worry about if they are those of
  *   the newest object, to which nothing refers yet: it is being made
  *   a prototype while a chunk is compiled: its arrays are being moved
- *   a single reference in all the VM: its value is being stored, one half after the other
+ *   a single reference in all the VM, while a native thread may be at work: its value is being
+ *     stored, one half after the other
  * Everything else is a fault. */
 #include "graph/settle.h"
 
+#include "graph/torn.h"
+#include "lua/block.h"
 #include "lua/stack.h"
 
 struct settling {
@@ -64,7 +67,7 @@ static bool walk_lists(struct settling *settling) {
 /* ---- Dropping ----------------------------------------------------------------------------------
  */
 
-static uint64_t bytes_of(const struct discovery *found, object_id object) {
+uint64_t discovered_bytes(const struct discovery *found, object_id object) {
   uint32_t bytes = found->bytes.items[object];
   if (bytes < UINT32_MAX) return bytes;
   for (size_t i = 0; i < found->bigs.count; i++)
@@ -83,12 +86,12 @@ static object_id between_lists(const struct settling *settling) {
   const struct discovery *found = settling->found;
   uint64_t missing = (uint64_t)owner->residual;
   for (object_id object = owner->first; object < found->granules.count; object++)
-    if (!is_listed(settling, object)) missing += bytes_of(found, object);
+    if (!is_listed(settling, object)) missing += discovered_bytes(found, object);
   for (object_id object = owner->first; missing && object < found->granules.count; object++)
     if (!is_listed(settling, object) && !(found->flags.items[object] & OBJECT_DAMAGED) &&
         (found->types.items[object] == OBJECT_TABLE ||
          found->types.items[object] == OBJECT_USERDATA) &&
-        bytes_of(found, object) == missing)
+        discovered_bytes(found, object) == missing)
       return object;
   return NO_OBJECT;
 }
@@ -113,9 +116,9 @@ static bool choose_dropped(struct settling *settling) {
     bitset_insert(&settling->dropped, granule);
     map->marks[granule >> 6] &= ~(UINT64_C(1) << (granule & 63));
     map->marked--;
-    owner->object_bytes -= bytes_of(found, object);
-    owner->accounted_bytes -= bytes_of(found, object);
-    owner->residual += (int64_t)bytes_of(found, object);
+    owner->object_bytes -= discovered_bytes(found, object);
+    owner->accounted_bytes -= discovered_bytes(found, object);
+    owner->residual += (int64_t)discovered_bytes(found, object);
     owner->coroutines -= found->types.items[object] == OBJECT_THREAD &&
                          !(found->flags.items[object] & OBJECT_DAMAGED);
   }
@@ -246,17 +249,36 @@ static bool is_unfinished(struct vm *vm, struct lua_value value) {
          load_field(layout, closure, LClosure_p) && !load_pointer(layout, closure + first);
 }
 
+/* From 5.5.1 on the parser's objects are not on the stack but in a table there, as keys and values
+ * (the scanner's). */
+static bool anchors_unfinished(struct vm *vm, struct lua_value value) {
+  enum { MOST_NODES = 1 << 20 };
+  struct lua_table table;
+  if (vm->layout->array_form != ARRAY_SPLIT || value.tag != (TAG_TABLE | TAG_COLLECTABLE) ||
+      table_load(vm, value.bits, &table))
+    return false;
+  for (uint64_t i = 0; i < table.node_count && i < MOST_NODES; i++) {
+    struct lua_value key, anchored;
+    table_entry(vm, &table, i, &key, &anchored);
+    if (key.bits == anchored.bits && key.tag == anchored.tag && is_unfinished(vm, key)) return true;
+  }
+  return false;
+}
+
 bool compiles(struct heap *heap, size_t index, const struct discovery *found) {
   struct heap_vm *owner = &heap->vms[index];
+  struct vm *vm = &owner->vm;
   for (object_id object = owner->first; object < found->granules.count; object++) {
     struct lua_thread thread;
-    if (found->types.items[object] != OBJECT_THREAD ||
-        thread_load(&owner->vm, address_map_address(&heap->map, found->granules.items[object]),
-                    &thread) ||
-        !thread.initialized || thread.status || thread.call == thread.base_call)
+    if (found->types.items[object] != OBJECT_THREAD) continue;
+    uint64_t address = address_map_address(&heap->map, found->granules.items[object]);
+    if (thread_load(vm, address, &thread) || !thread.initialized || thread.status ||
+        (thread.call == thread.base_call && address != vm->main_thread))
       continue;
-    for (uint64_t slot = 1; slot < thread.top; slot++)
-      if (is_unfinished(&owner->vm, thread_slot(&owner->vm, &thread, slot))) return true;
+    for (uint64_t slot = 1; slot < thread.top; slot++) {
+      struct lua_value value = thread_slot(vm, &thread, slot);
+      if (is_unfinished(vm, value) || anchors_unfinished(vm, value)) return true;
+    }
   }
   return false;
 }
@@ -311,7 +333,9 @@ static const struct problem *half_stored(struct settling *settling) {
     if (result) return NULL;
     result = problem;
   }
-  if (!result || is_in_gap(settling->vm->source, result->address)) return NULL;
+  if (!result || is_in_gap(settling->vm->source, result->address) ||
+      !native_works(settling->vm->source))
+    return NULL;
   return result->kind == PROBLEM_NOWHERE && is_at_block_start(settling, result) ? NULL : result;
 }
 
@@ -344,6 +368,46 @@ static bool excuse(struct settling *settling, object_id object) {
   return kept < count;
 }
 
+/* The head of the list of all objects. */
+static uint64_t newest_address(const struct settling *settling) {
+  return vm_list(settling->vm, global_State_allgc);
+}
+
+/* Whether the head of the list of all objects was freed, or is no object. So it stays while the VM
+ * is closed, and its objects are freed one after the other (lgc.c: luaC_freeallobjects). */
+static bool head_is_freed(struct settling *settling, bool is_closing) {
+  const struct discovery *found = settling->found;
+  bool is_broken = false;
+  for (size_t i = 0; i < found->problems.count; i++)
+    is_broken |= found->problems.items[i].kind == PROBLEM_LIST;
+  return (is_closing && is_broken) ||
+         (found->problems.count && block_sizes_are_kept(settling->vm) &&
+          newest_object(settling->heap, (size_t)(settling->owner - settling->heap->vms), found) ==
+              NO_OBJECT &&
+          block_is_given_back(settling->vm, newest_address(settling)));
+}
+
+/* The VM being closed: what still looks like an object may be another then. Until 5.4.3 nothing but
+ * the freed head of the list shows it. */
+static void settle_closing(struct settling *settling) {
+  enum { STOPPED_BY_CLOSING = 4 }; /* lgc.h: GCSTPCLS */
+  struct vm *vm = settling->vm;
+  struct discovery *found = settling->found;
+  const uint8_t *global =
+      memory_view(&vm->memory, vm->global_state, vm->layout->size[SIZE_global_State]);
+  bool is_closing =
+      global && load_field(vm->layout, global, global_State_gcstp) & STOPPED_BY_CLOSING;
+  found->is_freed = head_is_freed(settling, is_closing);
+  if (is_closing || found->is_freed)
+    notes_add(vm, vm->global_state, "dumped while the VM was being closed");
+  if (!found->is_freed) return;
+  faults_add(&vm->faults, newest_address(settling),
+             "objects had been freed, as the VM was being closed: what is left may not be them");
+  found->problems.count = 0;
+  found->more_problems = 0;
+  found->incomplete = true;
+}
+
 static void settle_problems(struct settling *settling) {
   struct discovery *found = settling->found;
   size_t index = (size_t)(settling->owner - settling->heap->vms);
@@ -366,9 +430,19 @@ static void settle_problems(struct settling *settling) {
   if (found->more_problems) found->incomplete = true;
 }
 
+/* A table whose header was being written may have more than it says. */
+static void settle_torn(struct settling *settling) {
+  size_t index = (size_t)(settling->owner - settling->heap->vms);
+  uint64_t table =
+      settling->found->has_words ? torn_lost(settling->heap, index, settling->found) : 0;
+  if (!table || newest_address(settling) == table || settling->found->is_freed) return;
+  faults_add(&settling->vm->faults, table,
+             "dumped while the table was being resized; its entries could not be read");
+  settling->found->incomplete = true;
+}
+
 /* What the global state says of the moment. */
 static void note_states(struct settling *settling) {
-  enum { STOPPED_BY_CLOSING = 4 }; /* lgc.h: GCSTPCLS */
   struct vm *vm = settling->vm;
   const struct layout *layout = vm->layout;
   const uint8_t *global =
@@ -377,8 +451,6 @@ static void note_states(struct settling *settling) {
   if (load_field(layout, global, global_State_gcemergency))
     notes_add(vm, vm->global_state,
               "dumped inside an emergency collection: the allocator had refused memory");
-  if (load_field(layout, global, global_State_gcstp) & STOPPED_BY_CLOSING)
-    notes_add(vm, vm->global_state, "dumped while the VM was being closed");
 }
 
 static void settle_lost(struct settling *settling) {
@@ -402,8 +474,10 @@ struct inspect_error *settle(struct heap *heap, size_t index, struct discovery *
   bitset_free(&settling.listed);
   bitset_free(&settling.dropped);
   if (error) return error;
+  settle_closing(&settling);
   settle_problems(&settling);
   settle_lost(&settling);
+  settle_torn(&settling);
   note_states(&settling);
   return NULL;
 }

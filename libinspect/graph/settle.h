@@ -17,6 +17,9 @@ MUST_CHECK struct inspect_error *settle(struct heap *heap, size_t index, struct 
  * (lparser.c: luaY_parser). */
 bool compiles(struct heap *heap, size_t index, const struct discovery *found);
 
+/* Bytes of an object, as the last walk counted them. */
+uint64_t discovered_bytes(const struct discovery *found, object_id object);
+
 /* The object that was made last, if it may not be filled in yet: nothing refers to it. NO_OBJECT:
  * none such. */
 object_id newest_object(struct heap *heap, size_t index, const struct discovery *found);

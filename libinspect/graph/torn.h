@@ -11,13 +11,22 @@
 #include "graph/walk.h"
 #include "lua/native.h"
 
-/* Looks for what the last walk, of heap->vms[index], shows to be missing, and sets vm.torn.
- * `*found`: there was something, so the walk must be done again. */
+/* Looks for what the last walk, of heap->vms[index], shows to be missing, or what is held by native
+ * threads in another place, and sets vm.torn. `*found`: there was something, so the walk must be
+ * done again. */
 MUST_CHECK struct inspect_error *torn_find(struct heap *heap, size_t index,
-                                           const struct discovery *discovery, bool *found);
+                                           struct discovery *discovery, bool *found);
 
-/* Words of the native threads that could be addresses of memory of the VM; each once, the likeliest
- * first. False: out of memory. */
-bool torn_words(struct heap *heap, struct native_words *result);
+/* Fills found->words, once: words of the native threads that could be addresses of blocks; each
+ * once, the likeliest first. */
+MUST_CHECK struct inspect_error *torn_words(struct heap *heap, struct discovery *found);
+
+/* A table among the words of which a part is lost: the hash part has another size than its block,
+ * so the header was being written; or the array part has been given back. 0: none. */
+uint64_t torn_lost(struct heap *heap, size_t index, const struct discovery *found);
+
+/* Whether the place lies in a part of a table or in a stack. */
+bool torn_is_in_part(struct heap *heap, size_t index, const struct discovery *found,
+                     uint64_t place);
 
 #endif

@@ -413,4 +413,5 @@ void discovery_free(struct discovery *discovery) {
   vector_free(&discovery->kinds);
   vector_free(&discovery->bigs);
   vector_free(&discovery->problems);
+  vector_free(&discovery->words);
 }

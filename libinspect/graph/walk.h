@@ -3,6 +3,7 @@
 #define GRAPH_WALK_H
 
 #include "graph/heap.h"
+#include "lua/native.h"
 
 /* Something that made no sense. Which of these are faults, and which belong to what the VM was just
  * doing, is settled after the walk (settle.h). */
@@ -45,6 +46,10 @@ struct discovery {
   bool moving_upvalue;    /* the place of an open upvalue was given as an offset               */
   uint64_t balance;       /* 0 if every object is on a list, once: sum over objects minus sum over
                              the places that lists lead to                                     */
+  bool is_freed;          /* settled: objects were freed, as the VM was being closed           */
+  /* Of all: */
+  struct native_words words; /* see torn.h; after the first torn_words                         */
+  bool has_words;
   bool incomplete;        /* references were lost ...                                          */
   bool incomplete_before; /* ... and already were when the walk of the last VM began           */
 };

@@ -11,6 +11,10 @@
 /* Whether a block that was asked for with so many bytes begins at `address`. */
 bool block_fits(struct vm *vm, uint64_t address, uint64_t bytes);
 
+/* Whether the block at `address` has been given back: the next one says so, or it is in a list of
+ * small free blocks. False does not prove the contrary. */
+bool block_is_given_back(struct vm *vm, uint64_t address);
+
 /* Whether the VM's own blocks show that its allocator keeps sizes: what does not fit is no block
  * then. */
 bool block_sizes_are_kept(struct vm *vm);

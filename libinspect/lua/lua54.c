@@ -186,6 +186,19 @@ static void load_hash(struct vm *vm, const uint8_t *header, struct lua_table *ta
   }
 }
 
+bool table_hash_block(struct vm *vm, uint64_t address, uint64_t *place, uint64_t *bytes) {
+  const struct layout *layout = vm->layout;
+  const uint8_t *header = memory_view(&vm->memory, address, layout->size[SIZE_Table]);
+  if (!header || load_field(layout, header, GCObject_tt) != TAG_TABLE ||
+      table_is_dummy(layout, header))
+    return false;
+  uint64_t log2 = load_field(layout, header, Table_lsizenode);
+  uint64_t count = log2 <= LARGEST_HASH_LOG2 ? UINT64_C(1) << log2 : 0;
+  *bytes = table_hash_bytes(layout, count);
+  *place = load_field(layout, header, Table_node) - (*bytes - count * layout->size[SIZE_Node]);
+  return true;
+}
+
 /* Puts what was found elsewhere in the place of the parts that were being exchanged. */
 static void load_torn(struct vm *vm, struct lua_table *table) {
   const struct torn *torn = &vm->torn;

@@ -81,6 +81,10 @@ const char *table_load(struct vm *vm, uint64_t address, struct lua_table *table)
 uint64_t table_array_bytes(const struct layout *layout, uint64_t size);
 uint64_t table_hash_bytes(const struct layout *layout, uint64_t count);
 
+/* The block that a table's header says its hash part is: where it begins, and its size. False: it
+ * has none, or is no table. */
+bool table_hash_block(struct vm *vm, uint64_t address, uint64_t *place, uint64_t *bytes);
+
 /* An array part at the pointer `array`, as struct lua_table holds it; NULL if it cannot be read. */
 const uint8_t *table_array_view(struct vm *vm, uint64_t array, uint64_t size);
 

@@ -113,3 +113,18 @@ const struct source_thread *native_thread_with(const struct source *source, uint
   }
   return only;
 }
+
+bool native_works(const struct source *source) {
+  enum { X86_64 = 62, ORIG_RAX = 15 };
+  static const uint64_t ALLOCATING[] = {9, 11, 12, 25, 28}; /* mmap munmap brk mremap madvise */
+  if (!source || !source->thread_count || source->machine != X86_64) return true;
+  for (size_t i = 0; i < source->thread_count; i++) {
+    const struct source_thread *thread = &source->threads[i];
+    if (thread->register_count <= ORIG_RAX) return true;
+    uint64_t call = thread->registers[ORIG_RAX];
+    if ((int64_t)call < 0) return true;
+    for (size_t j = 0; j < sizeof ALLOCATING / sizeof *ALLOCATING; j++)
+      if (call == ALLOCATING[j]) return true;
+  }
+  return false;
+}

@@ -32,4 +32,8 @@ const struct source_thread *native_thread_at(const struct source *source, uint64
 /* The only native thread that has the word in its hands; NULL if none has, or several. */
 const struct source_thread *native_thread_with(const struct source *source, uint64_t word);
 
+/* Whether a thread may be at work: it was not stopped inside a system call, or in one that
+ * allocates. Known on x86-64 only. */
+bool native_works(const struct source *source);
+
 #endif

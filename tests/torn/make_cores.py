@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "torn"
@@ -31,17 +31,31 @@ from debian_lua import Suites  # noqa: E402
 
 RESIZED = "table .* was being resized; its old part was recovered from the native stack"
 MOVED = "the stack of the thread .* was being moved"
+PART = "its array part was recovered from the native stack"
 REPLACED = MOVED + "; its new place was recovered"
-# Name, release, scenario, instructions to skip, what the notes must say.
+# Name, release, scenario, instructions from core to core and to skip, what the notes or the residual
+# must say.
 WANTED = [
-    ("5.4.2-stack", "5.4.2", "stack", 0, REPLACED),
-    ("5.4.7-stack", "5.4.7", "stack", 0, MOVED + "$"),
-    ("5.4.7-stack-freed", "5.4.7", "stack", 0, REPLACED),
-    ("5.4.7-resize", "5.4.7", "hash", 1300, RESIZED),
-    ("5.5.1-stack", "5.5.1", "stack", 0, MOVED + "$"),
-    ("5.5.1-stack-freed", "5.5.1", "stack", 0, REPLACED),
-    ("5.5.1-resize", "5.5.1", "hash", 1300, RESIZED),
-    ("5.5.1-shrink", "5.5.1", "shrink", 1300, RESIZED),
+    ("5.4.2-stack", "5.4.2", "stack", 11, 0, REPLACED),
+    ("5.4.2-single", "5.4.2", "array", 3, 900, PART),
+    ("5.4.7-stack", "5.4.7", "stack", 11, 0, MOVED + "$"),
+    ("5.4.7-stack-freed", "5.4.7", "stack", 11, 0, REPLACED),
+    ("5.4.7-resize", "5.4.7", "hash", 11, 1300, RESIZED),
+    ("5.4.7-array", "5.4.7", "array", 11, 4500, PART),
+    (
+        "5.4.7-newest",
+        "5.4.7",
+        "objects",
+        5,
+        0,
+        "the (table|.*function|string) 0x.* made$",
+    ),
+    ("5.4.7-thread", "5.4.7", "coroutines", 1, 0, "the thread 0x.* was being made$"),
+    ("5.5.1-array", "5.5.1", "array", 11, 4500, PART),
+    ("5.5.1-stack", "5.5.1", "stack", 11, 0, MOVED + "$"),
+    ("5.5.1-stack-freed", "5.5.1", "stack", 11, 0, REPLACED),
+    ("5.5.1-resize", "5.5.1", "hash", 11, 1300, RESIZED),
+    ("5.5.1-shrink", "5.5.1", "shrink", 11, 1300, RESIZED),
 ]
 
 
@@ -56,24 +70,34 @@ def relative(command: List[str], folder: Path) -> List[str]:
     return [part.replace(f"{folder}{os.sep}", "") for part in command]
 
 
-def noted(core: Path, wanted: str) -> bool:
+def noted(core: Path, wanted: str) -> Optional[Dict[str, int]]:
+    """What is true of a core that says what is wanted and knows each verdict, else None."""
     result = subprocess.run(
-        [str(ROOT / "build" / "lua-inspect"), str(core), "states", "--json"],
+        [str(ROOT / "build" / "lua-inspect"), str(core), "leaks", "--all", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
     )
-    notes = json.loads(result.stdout).get("notes", [])
-    return any(re.search(wanted, note["message"]) for note in notes)
+    answer = json.loads(result.stdout)
+    says = [note["message"] for note in answer["notes"]]
+    says.append(answer["vms"][0]["residual_explanation"] or "")
+    if answer["faults"] or not any(re.search(wanted, text) for text in says):
+        return None
+    names = [entry["description"] or "" for entry in answer["entries"]]
+    return {
+        "residual": int(answer["vms"][0]["residual_bytes"]),
+        "keeps": sum(name.startswith("keep") for name in names),
+    }
 
 
 def catch(
     stepper: Path, command: List[str], suites: Path, row: Any, folder: Path
-) -> Optional[Path]:
-    name, _, scenario, skip, wanted = row
+) -> Optional[Tuple[Path, Dict[str, int]]]:
+    name, _, scenario, every, skip, wanted = row
     cores = folder / name
     cores.mkdir()
-    options = ["--bare", "1", "--every", "23", "--most", "1000", "--skip", str(skip)]
+    options = ["--bare", "1", "--every", str(every), "--most", "3000"]
+    options += ["--skip", str(skip)]
     program = [*relative(command, suites), "tests/torn/states.lua", scenario]
     subprocess.run(
         [str(stepper), *options, str(cores), *program],
@@ -83,7 +107,11 @@ def catch(
         stderr=subprocess.DEVNULL,
         check=False,
     )
-    return next((core for core in sorted(cores.iterdir()) if noted(core, wanted)), None)
+    for core in sorted(cores.iterdir()):
+        truth = noted(core, wanted)
+        if truth:
+            return core, truth
+    return None
 
 
 def main() -> int:
@@ -92,19 +120,20 @@ def main() -> int:
         return 2
     folder = Path(sys.argv[1]).resolve()
     suites = Suites(folder)
-    made: Dict[str, Dict[str, str]] = {}
+    made: Dict[str, Dict[str, Any]] = {}
     (HERE / "cores").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         stepper = Path(scratch) / "stepper"
         subprocess.run(["gcc", "-O2", "-o", stepper, HERE / "stepper.c"], check=True)
         lay_out(folder)
         for row in WANTED:
-            name, number, scenario, _, wanted = row
+            name, number, scenario, _, _, wanted = row
             release = suites.release(number)
-            core = catch(stepper, release.command, folder, row, Path(scratch))
-            if not core:
+            caught = catch(stepper, release.command, folder, row, Path(scratch))
+            if not caught:
                 print(f"{name}: not caught", file=sys.stderr)
                 return 1
+            core, truth = caught
             own = str(folder).encode()
             blotted = core.read_bytes().replace(own, b"/" + b"x" * (len(own) - 1))
             packed = lzma.compress(blotted, preset=9 | lzma.PRESET_EXTREME)
@@ -114,6 +143,7 @@ def main() -> int:
                 "package": f"{package.name} {package.version}",
                 "scenario": scenario,
                 "note": wanted,
+                **truth,
             }
             print(f"{name}: {len(packed)} bytes, {made[name]['package']}")
             shutil.rmtree(core.parent)

@@ -14,8 +14,9 @@ local function finish() io.stderr:write("END\n") end
 
 -- Overwrites what earlier calls left above the top of the stack.
 local function wipe(n)
-  local a, b, c, d, e, f, g, h
-  if n > 0 then return select("#", wipe(n - 1)) end
+  local a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, t, u, v, w, x, y, z
+  local A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P, Q, R, S, T, U, V, W, X, Y, Z
+  if n > 0 then return (wipe(n - 1)) end
 end
 
 -- Objects of every kind that nothing refers to.
@@ -39,6 +40,8 @@ local scenarios = {}
 
 -- The hash part grows, one key after the other.
 function scenarios.hash()
+  collectgarbage("stop") -- not now
+  drop(2)
   held = {}
   local names = {}
   for i = 1, 40 do names[i] = "key" .. i end
@@ -54,14 +57,18 @@ end
 
 -- The array part grows; then values move from the hash part into it.
 function scenarios.array()
+  collectgarbage("stop") -- not now
+  drop(2)
   held = {}
   for i = 1, 7 do held[i] = track({}, "keep index " .. i) end
   held.field = track({}, "keep field")
   local moving = {}
   for i = 9, 2, -1 do moving[i] = track({}, "keep moving " .. i) end
   moved = moving
+  small = {{track({}, "keep only 1")}, {track({}, "keep only 2")}, {track({}, "keep only 3")}}
   wipe(20)
   begin()
+  for i = 1, 3 do small[i][2] = i end
   for i = 8, 40 do held[i] = i end
   moving[1] = 1
   moving[10] = 1
@@ -71,6 +78,8 @@ end
 
 -- An array part that is mostly empty becomes a hash part: the vanishing slice is reinserted.
 function scenarios.shrink()
+  collectgarbage("stop") -- not now
+  drop(2)
   held = {}
   local marks = {}
   for i = 1, 64 do held[i] = i end
@@ -90,6 +99,8 @@ end
 
 -- The stack of a coroutine grows, below many calls and open upvalues.
 function scenarios.stack()
+  collectgarbage("stop") -- not now
+  drop(2)
   local numbers = {}
   for i = 1, 150 do numbers[i] = i end
   local function deep(n, object)
@@ -118,6 +129,8 @@ end
 
 -- Coroutines are created, pass values, end, fail.
 function scenarios.coroutines()
+  collectgarbage("stop") -- not now
+  drop(2)
   held = {}
   local body = function(a, b)
     local c = coroutine.yield(a)
@@ -200,6 +213,8 @@ end
 
 -- A chunk is compiled from a reader function.
 function scenarios.parser()
+  collectgarbage("stop") -- not now
+  drop(2)
   held = track({}, "keep global")
   local local_object = track({}, "keep local")
   local parts = {"local a, b, c = 1, 'two', {3, four = 5}\n", "local function f(x, y) return x",
@@ -218,6 +233,7 @@ end
 -- Strings, closures, userdata, concatenations, metatables set on new objects: whatever allocates.
 function scenarios.objects()
   held = {track({}, "keep index")}
+  drop(2)
   local upvalue = track({}, "keep upvalue")
   local call = function() return upvalue end
   local meta = {__gc = function() end, __close = function() end}
@@ -245,6 +261,7 @@ end
 -- A running function holds an object in a register only, above the top of the stack as it was last
 -- set; and is on a line that its saved program counter does not say.
 function scenarios.frame()
+  drop(2)
   local function run(holder, a, b, c)
     begin()
     local object = holder[1]
