@@ -305,7 +305,8 @@ static void explain_rest(struct explaining *explaining, struct discovery *found)
   enum { LARGEST_GUESS = 1 << 20 };
   int64_t bytes = explaining->rest < 0 ? -explaining->rest : explaining->rest;
   if (bytes > LARGEST_GUESS || !native_works(explaining->vm->source)) {
-    explain(explaining, RESIDUAL_UNEXPLAINED, "not explained: the layout may not fit this Lua");
+    explain(explaining, RESIDUAL_UNEXPLAINED,
+            "not explained: the layout may not fit this Lua; if so, give one with --layout FILE");
     return;
   }
   explain(explaining, RESIDUAL_LIKELY,

@@ -166,11 +166,32 @@ bool torn_is_in_part(struct heap *heap, size_t index, const struct discovery *fo
   return false;
 }
 
-/* Whether the array part of a table lies in a block that has been given back. */
-static bool array_is_lost(struct vm *vm, const struct lua_table *table) {
-  uint64_t below = vm->layout->array_form == ARRAY_SPLIT ? 8 * table->array_size : 0;
-  return table->array_size && table->array_place && block_sizes_are_kept(vm) &&
-         block_is_given_back(vm, table->array_place - below);
+/* Whether value `index` of the table's array part is a reference to an object. */
+static bool holds_object(struct heap *heap, struct vm *vm, const struct lua_table *table,
+                         uint64_t index) {
+  struct lua_value value = table_array_value(vm, table, index);
+  size_t hint = 0;
+  if (!value_is_object(value) || !value_is_sound(value)) return false;
+  uint32_t granule = address_map_number(&heap->map, value.bits, &hint);
+  const uint8_t *header = memory_view(&vm->memory, value.bits, 2 * vm->layout->pointer_size);
+  return granule != NO_GRANULE && address_map_is_marked(&heap->map, granule) && header &&
+         load_field(vm->layout, header, GCObject_tt) == (value.tag & ~TAG_COLLECTABLE);
+}
+
+/* Whether the array part of a table lies in a block that has been given back, with something lost
+ * of it. The words that are overwritten then are a value and its tag; in 5.5 the last two values,
+ * without their tags if there are two. */
+static bool array_is_lost(struct heap *heap, struct vm *vm, const struct lua_table *table) {
+  bool is_split = vm->layout->array_form == ARRAY_SPLIT;
+  uint64_t below = is_split ? 8 * table->array_size : 0, size = table->array_size;
+  if (!size || !table->array_place || !block_sizes_are_kept(vm) ||
+      !block_is_given_back(vm, table->array_place - below))
+    return false;
+  if (!is_split || size < 2) return !holds_object(heap, vm, table, 0);
+  for (uint64_t i = size - 2; i < size; i++)
+    if (value_is_object(table_array_value(vm, table, i)) && !holds_object(heap, vm, table, i))
+      return true;
+  return false;
 }
 
 /* Whether something in the object made no sense, apart from what it is. */
@@ -215,19 +236,6 @@ static bool is_larger_array(struct vm *vm, uint64_t place, uint64_t size) {
   return false;
 }
 
-/* Whether a sound reference to an object is the first value of the array at `place`. */
-static bool begins_with_object(struct heap *heap, struct vm *vm, uint64_t place) {
-  struct lua_table table = {.array_size = 1, .array = table_array_view(vm, place, 1)};
-  struct lua_value value = {0};
-  size_t hint = 0;
-  if (table.array) value = table_array_value(vm, &table, 0);
-  if (!value_is_object(value) || !value_is_sound(value)) return false;
-  uint32_t granule = address_map_number(&heap->map, value.bits, &hint);
-  const uint8_t *header = memory_view(&vm->memory, value.bits, 2 * vm->layout->pointer_size);
-  return granule != NO_GRANULE && address_map_is_marked(&heap->map, granule) && header &&
-         load_field(vm->layout, header, GCObject_tt) == (value.tag & ~TAG_COLLECTABLE);
-}
-
 /* The other place of an array part of one value, of which nothing is left in the old one: the only
  * block among the words that may be it. 0: none, or several. */
 static uint64_t other_single(struct heap *heap, size_t index, const struct discovery *found,
@@ -235,12 +243,13 @@ static uint64_t other_single(struct heap *heap, size_t index, const struct disco
   struct vm *vm = &heap->vms[index].vm;
   size_t hint = 0;
   uint64_t result = 0;
-  if (table->array_size != 1 || !array_is_lost(vm, table)) return 0;
+  if (table->array_size != 1 || !block_sizes_are_kept(vm)) return 0;
   for (size_t i = 0; i < found->words.count && *passes; i++) {
     uint64_t place = found->words.items[i];
     uint32_t granule = address_map_number(&heap->map, place, &hint);
+    struct lua_table other = {.array_size = 1, .array = table_array_view(vm, place, 1)};
     if (address_map_is_marked(&heap->map, granule) || place == table->array_place ||
-        !is_larger_array(vm, place, 1) || !begins_with_object(heap, vm, place))
+        !is_larger_array(vm, place, 1) || !other.array || !holds_object(heap, vm, &other, 0))
       continue;
     --*passes;
     if (torn_is_in_part(heap, index, found, place)) continue;
@@ -262,7 +271,7 @@ static bool find_array(struct heap *heap, size_t index, const struct discovery *
     uint32_t granule = address_map_number(&heap->map, address, &hint);
     struct lua_table table;
     if (!address_map_is_marked(&heap->map, granule) || table_load(vm, address, &table) ||
-        !table.array_size || (!array_is_lost(vm, &table) && !has_problem(found, granule)))
+        !table.array_size || (!array_is_lost(heap, vm, &table) && !has_problem(found, granule)))
       continue;
     tables++;
     uint64_t place = other_array(heap, index, found, &table, &passes);
@@ -295,7 +304,7 @@ uint64_t torn_lost(struct heap *heap, size_t index, const struct discovery *foun
     uint32_t granule = address_map_number(&heap->map, address, &hint);
     struct lua_table table;
     if (address_map_is_marked(&heap->map, granule) && !table_load(vm, address, &table) &&
-        (header_is_torn(vm, address) || array_is_lost(vm, &table)))
+        (header_is_torn(vm, address) || array_is_lost(heap, vm, &table)))
       return address;
   }
   return 0;

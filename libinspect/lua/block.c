@@ -20,24 +20,37 @@ static bool word_is(struct vm *vm, uint64_t address, uint64_t mask, uint64_t wan
   return bytes && (load_pointer(vm->layout, bytes) & mask) == wanted;
 }
 
-/* Whether the block is in a list of small free ones (malloc.c: tcache_entry, fastbins): its first
- * word leads to the next one, since glibc 2.32 mixed with its own address; its second is the
- * thread's key in a tcache, until 2.33 the address of that. The only block in a fastbin of a glibc
- * before 2.32 is not recognized. */
+/* Whether one of the next blocks has the same second word. */
+static bool is_shared_key(struct vm *vm, uint64_t address, uint64_t size, uint64_t key) {
+  enum { MOST_BLOCKS = 1 << 14 };
+  uint64_t word = vm->layout->pointer_size;
+  for (unsigned i = 0; i < MOST_BLOCKS && size >= 4 * word; i++) {
+    address += size;
+    if (word_is(vm, address + word, UINT64_MAX, key)) return true;
+    const uint8_t *before = memory_view(&vm->memory, address - word, word);
+    size = before ? load_pointer(vm->layout, before) & ~(uint64_t)FLAGS : 0;
+  }
+  return false;
+}
+
+/* Whether the block is in a list of small free ones (malloc.c: tcache_entry): its first word leads
+ * to the next one, since glibc 2.32 mixed with its own address; its second is the key of all such
+ * blocks, until 2.33 the address of the lists. A block in use may have its first word from before,
+ * but not its second. */
 static bool is_in_free_list(struct vm *vm, uint64_t address, uint64_t size) {
-  enum { LARGEST_FAST = 128, SMALLEST_KEY = 1 << 16, BINS = 64 };
+  enum { SMALLEST_KEY = 1 << 16, BINS = 64 };
   uint64_t word = vm->layout->pointer_size;
   const uint8_t *bytes = memory_view(&vm->memory, address, 2 * word);
   if (!bytes) return false;
   uint64_t first = load_pointer(vm->layout, bytes), key = load_pointer(vm->layout, bytes + word);
-  uint64_t mixed = first ^ address >> 12, links[] = {mixed, first};
-  if (!mixed) return true;
-  for (unsigned i = 0; i < 2; i++) {
-    if (!links[i] || links[i] % ALIGNMENT) continue;
-    if (key >= SMALLEST_KEY && word_is(vm, links[i] + word, UINT64_MAX, key)) return true;
-    if (size <= LARGEST_FAST && word_is(vm, links[i] + word, ~(uint64_t)FLAGS, size)) return true;
-  }
-  return key >= SMALLEST_KEY && /* a count and a list for each bin; a count had one byte at first */
+  uint64_t links[] = {first ^ address >> 12, first};
+  if (key < SMALLEST_KEY) return false;
+  for (unsigned i = 0; i < 2; i++)
+    if (links[i] && links[i] % ALIGNMENT == 0 && word_is(vm, links[i] + word, UINT64_MAX, key))
+      return true;
+  if (!links[0] && is_shared_key(vm, address, size, key)) return true;
+  /* a count and a list for each size; a count had one byte at first */
+  return key % ALIGNMENT == 0 &&
          (block_fits(vm, key, BINS * (2 + word)) || block_fits(vm, key, BINS * (1 + word)));
 }
 
