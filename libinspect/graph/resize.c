@@ -437,15 +437,35 @@ static uint64_t take_vanished(struct search *search, uint8_t *nodes) {
   return count;
 }
 
+/* Copies what T has in place of damaged nodes of P: where all has been put in, P may have been
+ * given back, and its beginning overwritten. */
+static uint64_t take_rescued(struct search *search, uint8_t *nodes) {
+  const struct lua_table *table = &search->table;
+  uint64_t stride = search->layout->size[SIZE_Node], count = 0;
+  for (uint64_t i = 0; search->unsound && i < table->node_count; i++) {
+    struct lua_value key, value;
+    table_entry(search->vm, table, i, &key, &value);
+    if (value_is_empty(value) || is_index(search->vm, key, 0, INT64_MAX)) continue;
+    const struct key *old = old_find(search, key, false);
+    bool is_lost =
+        old ? !node_is_sound(search, &search->old, old->node) : search->common >= search->used;
+    if (is_lost && node_is_sound(search, table, i))
+      memcpy(nodes + count++ * stride, table->nodes + i * stride, stride);
+  }
+  return count;
+}
+
 /* Makes the hash part of T. */
 static bool give_back(struct search *search) {
   struct vm *vm = search->vm;
-  uint64_t stride = search->layout->size[SIZE_Node], count = 0;
+  uint64_t stride = search->layout->size[SIZE_Node], count = 0, rescued = 0;
   uint64_t most = search->old.node_count + search->table.node_count + 1;
   uint8_t *nodes = search->keeps_hash ? NULL : arena_alloc(&vm->arena, most * stride);
   if (nodes) {
     count = take_old(search, nodes);
     count += take_vanished(search, nodes + count * stride);
+    rescued = take_rescued(search, nodes + count * stride);
+    count += rescued;
   } else if (!search->keeps_hash) {
     return false;
   }
@@ -453,8 +473,8 @@ static bool give_back(struct search *search) {
   vm->torn.bytes = search->bytes;
   vm->torn.nodes = nodes;
   vm->torn.node_count = count;
-  /* once all is in T, P may have been given back, and its beginning overwritten */
-  vm->torn.lost_entries = search->common < search->used ? search->unsound : 0;
+  bool has_all = search->common >= search->used || rescued >= search->unsound;
+  vm->torn.lost_entries = has_all ? 0 : search->unsound - rescued;
   if (search->array_size > search->table.array_size) {
     vm->torn.array = search->table.array_place;
     vm->torn.array_size = search->array_size;
