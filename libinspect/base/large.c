@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum { HUGE_PAGE = 2 << 20 };
@@ -25,4 +26,15 @@ void *large_alloc(size_t count, size_t element_size) {
   void *block = malloc(count * element_size);
   if (block) large_advise(block, count * element_size);
   return block;
+}
+
+void large_move(void *target, void *source, size_t bytes) {
+  enum { STEP = 2 * HUGE_PAGE };
+  for (size_t done = 0; done < bytes; done += STEP) {
+    size_t size = bytes - done < STEP ? bytes - done : STEP;
+    memcpy((char *)target + done, (char *)source + done, size);
+    uintptr_t start = ((uintptr_t)source + done + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)source + done + size) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (end > start) (void)madvise((void *)start, end - start, MADV_DONTNEED);
+  }
 }

@@ -265,8 +265,8 @@ static struct inspect_error *read_objects(struct walk *walk, size_t *next) {
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
-/* Puts a log behind another. */
-static struct inspect_error *append(struct discovery *found, const struct discovery *log) {
+/* Puts a log behind another; what it held is gone then. */
+static struct inspect_error *append(struct discovery *found, struct discovery *log) {
   size_t objects = log->granules.count, references = log->targets.count;
   size_t object = found->granules.count, reference = found->targets.count;
   if (!vector_reserve(&found->granules, objects) || !vector_reserve(&found->types, objects) ||
@@ -275,12 +275,12 @@ static struct inspect_error *append(struct discovery *found, const struct discov
       !vector_reserve(&found->block_first, objects / ROW_BLOCK + 1) ||
       !vector_reserve(&found->targets, references) || !vector_reserve(&found->kinds, references))
     return error_no_memory();
-  memcpy(found->granules.items + object, log->granules.items, objects * sizeof(uint32_t));
-  memcpy(found->types.items + object, log->types.items, objects);
-  memcpy(found->flags.items + object, log->flags.items, objects);
-  memcpy(found->bytes.items + object, log->bytes.items, objects * sizeof(uint32_t));
-  memcpy(found->targets.items + reference, log->targets.items, references * sizeof(uint32_t));
-  memcpy(found->kinds.items + reference, log->kinds.items, references);
+  large_move(found->granules.items + object, log->granules.items, objects * sizeof(uint32_t));
+  large_move(found->types.items + object, log->types.items, objects);
+  large_move(found->flags.items + object, log->flags.items, objects);
+  large_move(found->bytes.items + object, log->bytes.items, objects * sizeof(uint32_t));
+  large_move(found->targets.items + reference, log->targets.items, references * sizeof(uint32_t));
+  large_move(found->kinds.items + reference, log->kinds.items, references);
   for (size_t i = 0; i < objects; i++)
     discovery_set_row(found, object + i, reference + discovery_row(log, i));
   for (size_t i = 0; i < log->bigs.count; i++) {
