@@ -73,13 +73,16 @@ struct command_options {
   uint32_t through;       /* [ALL_KINDS] bits (1 << enum reference_kind)            */
   uint64_t chains;        /* -k [0: the command's default] 1..1000                  */
 
-  /* paths, bt */
-  const struct path *object; /* never NULL when command_paths runs; bt: [NULL: by themselves] */
+  /* paths, bt, print, refs, retained */
+  const struct path *object; /* NULL only where it need not be given: bt, retained */
 
   /* bt */
   bool locals;     /* [false]                        */
   uint64_t frames; /* [0: as many as in Lua's words] */
   uint64_t tid;    /* [0]                            */
+
+  /* print, retained */
+  uint64_t depth; /* [0: the command's default] levels that are looked at */
 
   /* states */
   bool brief; /* [false] */
@@ -196,8 +199,12 @@ struct inspect_error *command_leaks(struct command_context *context);      /* le
 struct inspect_error *command_paths(struct command_context *context);      /* paths.c      */
 struct inspect_error *command_states(struct command_context *context);     /* states.c     */
 
+/* About single objects. */
+struct inspect_error *command_print(struct command_context *context); /* print.c */
+
 /* Help of those that keep it beside the command, and the words that their options take. */
 extern const char bt_help[], coroutines_help[], heap_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
+extern const char print_help[];
 
 #endif

@@ -101,6 +101,11 @@ const struct option option_coroutines_by = {
     .offset = FIELD(by),
     .choices = coroutine_groupings};
 
+const struct option option_depth = {{"depth", 0, "N", "how many levels deep to look"},
+                                    .value = VALUE_COUNT,
+                                    .offset = FIELD(depth),
+                                    .most = 30};
+
 static const struct option option_vm = {
     {"vm", 0, "N|ADDRESS", "only one VM, by number (from 1, in address order) or address"},
     .value = VALUE_VM,

@@ -1,6 +1,7 @@
 /* paths.c - over which references is one object reached? The k best chains. */
 #include "command/chain_view.h"
 #include "command/leaks.h"
+#include "command/object_view.h"
 
 struct found_paths {
   struct bitset avoid, targets, barred;
@@ -51,23 +52,6 @@ static struct inspect_error *find(struct command_context *context, struct found_
     error = NULL;
   }
   return error;
-}
-
-static void page_object(struct command_context *context, object_id object) {
-  struct inspect_session *session = context->session;
-  struct line *line = page_line(context->document, 0);
-  line_cell(line, STYLE_HEADING, cell_address(heap_address(&session->heap, object)));
-  line_printf(line, STYLE_HEADING, "   %s", describe_object(session, object, context->arena));
-  const char *class = object_class(session, object);
-  if (class) {
-    line_words(line, STYLE_PLAIN, "   class ");
-    line_words(line, STYLE_KEY, class);
-  }
-  const char *fate = bitset_has(&session->collection.live, object) ? "   alive"
-                     : bitset_has(&session->collection.finalizer, object)
-                         ? "   kept only for its finalizer"
-                         : "   garbage: no root reaches it";
-  line_words(line, STYLE_PLAIN, fate);
 }
 
 static void page_none(struct command_context *context, object_id object) {
@@ -121,7 +105,7 @@ struct inspect_error *command_paths(struct command_context *context) {
   context->release = release;
   TRY(find(context, found, object));
   describe_target(context, false);
-  page_object(context, object);
+  object_to_page(context, object);
   write_paths(context, found);
   if (!found->count) page_none(context, object);
   if (found->capped) {

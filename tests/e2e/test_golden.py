@@ -11,6 +11,9 @@ PAGES = {
     "heap": ["heap", "--limit", "12"],
     "heap-garbage": ["heap", "--garbage", "--by", "shape"],
     "heap-source": ["heap", "--by", "source", "--sort", "retained"],
+    "print": ["print", "_G.cycle", "--depth", "3"],
+    "print-function": ["print", 'package.loaded["game.arena"].listeners[1]'],
+    "print-thread": ["print", "_G.recursing", "--limit", "3"],
     "paths": ["paths", "_G.parked:local(session)"],
 }
 
