@@ -56,18 +56,23 @@ const char *path_to_page(struct command_context *context, const char *path) {
   return result;
 }
 
-bool chain_to_path(struct inspect_session *session, const struct chain *chain,
-                   const object_id *from, struct text *text) {
-  for (size_t i = 0; i < chain->count; i++)
+bool chain_to_path_after(struct inspect_session *session, const struct chain *chain, size_t start,
+                         const object_id *from, struct text *text) {
+  for (size_t i = start; i < chain->count; i++)
     if (!is_folded(&session->heap.graph, chain, i) &&
         !chain_step_text(session, chain, i, from, text))
       return false;
   return true;
 }
 
+bool chain_to_path(struct inspect_session *session, const struct chain *chain,
+                   const object_id *from, struct text *text) {
+  return chain_to_path_after(session, chain, 0, from, text);
+}
+
 /* ---- Data ------------------------------------------------------------------------------------ */
 
-static const char *root_kind_label(enum root_kind kind) {
+const char *chain_root_words(enum root_kind kind) {
   switch (kind) {
   case ROOT_MAIN_THREAD:
     return "main thread";
@@ -130,7 +135,7 @@ static void data_step(struct command_context *context, struct data *step, const 
   if (position == 0) {
     data_cell(step, "kind", cell_words("root"));
     data_cell(step, "label",
-              cell_words(from ? "from" : root_kind_label(graph->roots[chain->root].kind)));
+              cell_words(from ? "from" : chain_root_words(graph->roots[chain->root].kind)));
   } else {
     object_id owner;
     struct graph_label label;
@@ -236,7 +241,7 @@ static const char *root_words(struct command_context *context, const struct chai
   struct inspect_session *session = context->session;
   enum root_kind kind = from ? ROOT_GLOBALS : session->heap.graph.roots[chain->root].kind;
   if (kind == ROOT_MAIN_THREAD || kind == ROOT_RUNNING_THREAD || kind == ROOT_PENDING)
-    return root_kind_label(kind);
+    return chain_root_words(kind);
   if (kind == ROOT_BASIC_METATABLE) {
     static const char *const TYPES[] = {"nil",       "booleans", "light userdata",
                                         "numbers",   "strings",  "tables",

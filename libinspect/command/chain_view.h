@@ -26,6 +26,10 @@ struct chain_view *chain_to_page(struct command_context *context, const struct c
 bool chain_to_path(struct inspect_session *session, const struct chain *chain,
                    const object_id *from, struct text *text);
 
+/* The same from the step at position `start` on: .listeners[3]. */
+bool chain_to_path_after(struct inspect_session *session, const struct chain *chain, size_t start,
+                         const object_id *from, struct text *text);
+
 /* A path as a page shows it: cut if it is very long, unless --wide is set. Arena memory or `path`;
  * NULL if there is none. */
 const char *path_to_page(struct command_context *context, const char *path);
@@ -33,5 +37,8 @@ const char *path_to_page(struct command_context *context, const char *path);
 /* Name of a suspect reference for a sentence: ".members". */
 bool chain_step_text(struct inspect_session *session, const struct chain *chain, size_t position,
                      const object_id *from, struct text *text);
+
+/* "registry", "main thread", "_G": static. */
+const char *chain_root_words(enum root_kind kind);
 
 #endif

@@ -81,6 +81,9 @@ struct command_options {
   uint64_t frames; /* [0: as many as in Lua's words] */
   uint64_t tid;    /* [0]                            */
 
+  /* refs */
+  bool only_in, only_out; /* [false] */
+
   /* print, retained */
   uint64_t depth; /* [0: the command's default] levels that are looked at */
 
@@ -201,10 +204,11 @@ struct inspect_error *command_states(struct command_context *context);     /* st
 
 /* About single objects. */
 struct inspect_error *command_print(struct command_context *context); /* print.c */
+struct inspect_error *command_refs(struct command_context *context);  /* refs.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
 extern const char bt_help[], coroutines_help[], heap_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
-extern const char print_help[];
+extern const char print_help[], refs_help[];
 
 #endif

@@ -106,6 +106,13 @@ const struct option option_depth = {{"depth", 0, "N", "how many levels deep to l
                                     .offset = FIELD(depth),
                                     .most = 30};
 
+const struct option option_in = {{"in", 0, NULL, "only references to the object"},
+                                 .value = VALUE_FLAG,
+                                 .offset = FIELD(only_in)};
+const struct option option_out = {{"out", 0, NULL, "only references of the object"},
+                                  .value = VALUE_FLAG,
+                                  .offset = FIELD(only_out)};
+
 static const struct option option_vm = {
     {"vm", 0, "N|ADDRESS", "only one VM, by number (from 1, in address order) or address"},
     .value = VALUE_VM,

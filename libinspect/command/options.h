@@ -13,7 +13,7 @@ extern const struct option option_min_age, option_description, option_all_weak, 
     option_limit, option_by, option_heap_sort, option_live, option_garbage, option_all_stacks,
     option_locals, option_frames, option_tid, option_coroutines_by, option_help, option_version,
     option_pid;
-extern const struct option option_depth;
+extern const struct option option_depth, option_in, option_out;
 
 /* Arguments that are no options; `name` is what the synopsis calls them. */
 extern const struct option operand_tracker, operand_object, operand_thread, operand_program,

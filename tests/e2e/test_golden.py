@@ -14,6 +14,8 @@ PAGES = {
     "print": ["print", "_G.cycle", "--depth", "3"],
     "print-function": ["print", 'package.loaded["game.arena"].listeners[1]'],
     "print-thread": ["print", "_G.recursing", "--limit", "3"],
+    "refs": ["refs", "_G.cycle"],
+    "refs-limited": ["refs", "_G", "--limit", "5"],
     "paths": ["paths", "_G.parked:local(session)"],
 }
 
