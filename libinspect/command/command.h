@@ -81,6 +81,16 @@ struct command_options {
   uint64_t frames; /* [0: as many as in Lua's words] */
   uint64_t tid;    /* [0]                            */
 
+  /* find */
+  unsigned type;         /* [0: any] position in find_types                             */
+  const char *class;     /* [NULL] a glob (base/glob.h), as are string and source       */
+  const char *shape;     /* [NULL] the name of a shape, or keys with commas             */
+  const char *key;       /* [NULL]                                                      */
+  const char *string;    /* [NULL]                                                      */
+  const char *source;    /* [NULL]                                                      */
+  uint64_t min_bytes;    /* [0]                                                         */
+  uint64_t min_retained; /* [0]                                                         */
+
   /* refs */
   bool only_in, only_out; /* [false] */
 
@@ -144,6 +154,7 @@ enum option_value {
   VALUE_KINDS,    /* uint32_t                                                     */
   VALUE_PATH,     /* const struct path *                                          */
   VALUE_PATHS,    /* struct path_list: each use adds one                          */
+  VALUE_SIZE,     /* uint64_t, bytes: 4096, 10K, 1.5M, 2Gi                        */
   VALUE_CHOICE,   /* unsigned: the position of the word in `choices`              */
   VALUE_NONE,     /* no field: --help and --version, which the parser looks for   */
 };
@@ -203,12 +214,14 @@ struct inspect_error *command_paths(struct command_context *context);      /* pa
 struct inspect_error *command_states(struct command_context *context);     /* states.c     */
 
 /* About single objects. */
-struct inspect_error *command_print(struct command_context *context); /* print.c */
-struct inspect_error *command_refs(struct command_context *context);  /* refs.c */
+struct inspect_error *command_print(struct command_context *context);        /* print.c */
+struct inspect_error *command_refs(struct command_context *context);         /* refs.c */
+struct inspect_error *command_find_objects(struct command_context *context); /* find_view.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
 extern const char bt_help[], coroutines_help[], heap_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
-extern const char print_help[], refs_help[];
+extern const char print_help[], refs_help[], find_help[];
+extern const char *const find_types[], *const find_orders[];
 
 #endif

@@ -113,6 +113,41 @@ const struct option option_out = {{"out", 0, NULL, "only references of the objec
                                   .value = VALUE_FLAG,
                                   .offset = FIELD(only_out)};
 
+const struct option option_type = {
+    {"type", 0, "TYPE", "string, table, function, cfunction, userdata, thread, upvalue, prototype"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(type),
+    .choices = find_types};
+const struct option option_class = {{"class", 0, "GLOB", "objects whose class matches, as Npc"},
+                                    .value = VALUE_TEXT,
+                                    .offset = FIELD(class)};
+const struct option option_shape = {
+    {"shape", 0, "KEYS", "tables of this shape, as '{x, y}', or with all these keys, as x,y"},
+    .value = VALUE_TEXT,
+    .offset = FIELD(shape)};
+const struct option option_key = {{"key", 0, "NAME", "tables that have this string as a key"},
+                                  .value = VALUE_TEXT,
+                                  .offset = FIELD(key)};
+const struct option option_string = {{"string", 0, "GLOB", "strings whose text matches"},
+                                     .value = VALUE_TEXT,
+                                     .offset = FIELD(string)};
+const struct option option_source = {
+    {"source", 0, "GLOB", "functions, prototypes and coroutines from there, as room.lua:41"},
+    .value = VALUE_TEXT,
+    .offset = FIELD(source)};
+const struct option option_min_bytes = {{"min-bytes", 0, "N", "at least so big: 4096, 10K, 1.5M"},
+                                        .value = VALUE_SIZE,
+                                        .offset = FIELD(min_bytes)};
+const struct option option_retained = {
+    {"retained", 0, "N", "retaining at least so many bytes: 4096, 10K, 1.5M"},
+    .value = VALUE_SIZE,
+    .offset = FIELD(min_retained)};
+const struct option option_find_sort = {
+    {"sort", 0, "KEY", "by biggest, bytes, retained, address or class"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(sort),
+    .choices = find_orders};
+
 static const struct option option_vm = {
     {"vm", 0, "N|ADDRESS", "only one VM, by number (from 1, in address order) or address"},
     .value = VALUE_VM,
@@ -361,6 +396,8 @@ struct inspect_error *option_set(struct arena *arena, const struct option *optio
     return *flag ? NULL : is_no(arena, option, word, "time");
   case VALUE_COLOR:
     return set_color(arena, option, word, field);
+  case VALUE_SIZE:
+    return value_size(word, field) ? NULL : is_no(arena, option, word, "size");
   case VALUE_CHOICE:
     return set_choice(arena, option, word, field);
   case VALUE_VM:

@@ -186,6 +186,15 @@ const struct command command_table[] = {
      .operand = &operand_object,
      .needs_operand = true,
      .options = {&option_in, &option_out, &option_limit}},
+    {.shown = {"find",
+               "[--type TYPE] [--class GLOB] [--shape KEYS] [--key NAME] [--string GLOB] "
+               "[--source GLOB] [--min-bytes N] [--retained N] [--live] [--garbage] [--sort KEY] "
+               "[--limit N]",
+               "objects by type, class, shape, size, key, text or source", find_help},
+     .run = command_find_objects,
+     .options = {&option_type, &option_class, &option_shape, &option_key, &option_string,
+                 &option_source, &option_min_bytes, &option_retained, &option_live, &option_garbage,
+                 &option_find_sort, &option_limit}},
     {.shown = {"states", "[--brief]",
                "the Lua VMs of the target, their heaps and how they were read", states_help},
      .run = command_states,

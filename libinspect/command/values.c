@@ -47,6 +47,29 @@ bool value_count(const char *word, uint64_t *result) {
   return take_digits(&word, result) && !*word;
 }
 
+/* Whole bytes; a fraction is taken of the unit, and less than a byte is dropped. */
+bool value_size(const char *word, uint64_t *result) {
+  static const char units[] = "KMGT", small_units[] = "kmgt";
+  double number, unit = 1;
+  uint64_t whole;
+  if (value_count(word, result)) return true; /* exact, however large */
+  if (!take_decimal(&word, &number)) return false;
+  const char *letter = *word ? strchr(units, *word) : NULL;
+  if (!letter && *word) letter = strchr(small_units, *word);
+  if (letter) {
+    size_t power = 1 + (size_t)(letter - (strchr(units, *word) ? units : small_units));
+    word++;
+    double step = take(&word, 'i') ? 1024 : 1000;
+    while (power--)
+      unit *= step;
+  }
+  take(&word, 'B');
+  if (*word || number * unit >= 0x1p63) return false;
+  whole = (uint64_t)(number * unit);
+  *result = whole;
+  return true;
+}
+
 static bool take_hex(const char **at, uint64_t *result) {
   static const char digits[] = "0123456789abcdef0123456789ABCDEF";
   const char *start = *at, *digit;

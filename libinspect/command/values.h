@@ -12,6 +12,9 @@
 /* Decimal digits; false also when they do not fit. */
 bool value_count(const char *word, uint64_t *result);
 
+/* Bytes: 4096, 10K or 10KB, 1.5M, 2G (thousands, as sizes are printed); 10Ki, 1.5MiB (1024). */
+bool value_size(const char *word, uint64_t *result);
+
 /* 0x and hexadecimal digits. */
 bool value_address(const char *word, uint64_t *result);
 

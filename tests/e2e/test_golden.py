@@ -16,6 +16,8 @@ PAGES = {
     "print-thread": ["print", "_G.recursing", "--limit", "3"],
     "refs": ["refs", "_G.cycle"],
     "refs-limited": ["refs", "_G", "--limit", "5"],
+    "find": ["find", "--retained", "2K", "--limit", "8"],
+    "find-strings": ["find", "--string", "*garbage*", "--garbage"],
     "paths": ["paths", "_G.parked:local(session)"],
 }
 

@@ -314,6 +314,50 @@ static void test_complaints(void **state) {
   refused_line("leaks", "--description 'npc", "a ' is not closed", NULL);
 }
 
+static void test_sizes(void **state) {
+  (void)state;
+  static const struct {
+    const char *word;
+    uint64_t bytes;
+  } sizes[] = {{"0", 0},
+               {"4096", 4096},
+               {"18446744073709551615", UINT64_MAX},
+               {"10K", 10000},
+               {"10k", 10000},
+               {"10KB", 10000},
+               {"12B", 12},
+               {"1.5M", 1500000},
+               {"2G", 2000000000},
+               {"1T", 1000000000000},
+               {"10Ki", 10240},
+               {"1.5MiB", 1572864},
+               {"0.1K", 100}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    uint64_t bytes = 1;
+    assert_true(value_size(sizes[i].word, &bytes));
+    assert_int_equal(bytes, sizes[i].bytes);
+  }
+  static const char *bad_sizes[] = {
+      "", "K", "-1", "10X", "10 K", "1KK", "1Kb", "10iB", "1e6", "99999999999999T", "0x10"};
+  for (size_t i = 0; i < sizeof bad_sizes / sizeof *bad_sizes; i++)
+    if (value_size(bad_sizes[i], &(uint64_t){0})) fail_msg("%s", bad_sizes[i]);
+}
+
+/* One name may take other words with another command. */
+static void test_same_name_other_words(void **state) {
+  (void)state;
+  struct inspect_invocation *invocation = shell("core find --sort class --limit 3");
+  assert_int_equal(invocation->options.sort, 4);
+  assert_int_equal(invocation->options.limit, 3);
+  inspect_invocation_free(invocation);
+  invocation = shell("core --sort name heap");
+  assert_int_equal(invocation->options.sort, 3);
+  inspect_invocation_free(invocation);
+  refused("core heap --sort class", "--sort: 'class' is none of bytes, count, retained, name",
+          NULL);
+  refused("core find --by type", "find has no option --by", "it is an option of heap");
+}
+
 static void test_values(void **state) {
   (void)state;
   static const struct {
@@ -995,6 +1039,8 @@ int main(void) {
       TEST(test_leaks_options),
       TEST(test_other_options),
       TEST(test_complaints),
+      TEST(test_sizes),
+      TEST(test_same_name_other_words),
       TEST(test_values),
       TEST(test_kinds),
       TEST(test_suggestions),
