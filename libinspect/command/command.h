@@ -217,11 +217,12 @@ struct inspect_error *command_states(struct command_context *context);     /* st
 struct inspect_error *command_print(struct command_context *context);        /* print.c */
 struct inspect_error *command_refs(struct command_context *context);         /* refs.c */
 struct inspect_error *command_find_objects(struct command_context *context); /* find_view.c */
+struct inspect_error *command_retained(struct command_context *context);     /* retained.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
 extern const char bt_help[], coroutines_help[], heap_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
-extern const char print_help[], refs_help[], find_help[];
+extern const char print_help[], refs_help[], find_help[], retained_help[];
 extern const char *const find_types[], *const find_orders[];
 
 #endif

@@ -18,6 +18,8 @@ PAGES = {
     "refs-limited": ["refs", "_G", "--limit", "5"],
     "find": ["find", "--retained", "2K", "--limit", "8"],
     "find-strings": ["find", "--string", "*garbage*", "--garbage"],
+    "retained": ["retained"],
+    "retained-object": ["retained", "package.loaded", "--depth", "3", "--limit", "3"],
     "paths": ["paths", "_G.parked:local(session)"],
 }
 
