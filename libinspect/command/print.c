@@ -186,6 +186,8 @@ static void page_next_commands(struct command_context *context, const struct val
   struct line *line = listing_next(context);
   listing_try(context, line, "lua-refs 0x%llx", address);
   listing_try(context, line, "lua-paths 0x%llx -k 4", address);
+  if (context->session->heap.graph.type[place->object] == OBJECT_THREAD)
+    listing_try(context, line, "lua-bt 0x%llx", address);
 }
 
 static struct inspect_error *print_places(struct command_context *context,

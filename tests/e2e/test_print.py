@@ -155,8 +155,12 @@ def test_function(core):
 def test_thread(core):
     (found,) = document(core, "print", "parked")["values"]
     assert [call["level"] for call in found["calls"]] == [0, 1]
-    assert "yield" in found["calls"][0]["function"]
-    locals_ = {each["name"]: each["value"] for each in found["calls"][1]["locals"]}
+    assert "yield" in found["calls"][0]["text"]
+    shown = found["calls"][1]["locals"]
+    assert [each["value"]["value"] for each in shown if each["kind"] == "vararg"] == [
+        "vararg"
+    ]
+    locals_ = {e["name"]: e["value"] for e in shown if e["kind"] == "local"}
     assert list(locals_) == ["first", "second", "unset", "number"]
     assert locals_["first"]["value"] == "argument" and locals_["number"]["value"] == 17
     assert locals_["unset"]["type"] == "nil"
