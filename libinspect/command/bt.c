@@ -13,6 +13,7 @@ struct backtraces {
   struct vm_threads *vms; /* of each VM that was chosen */
   size_t vm_count;
   struct data *stacks;
+  struct value_lines lines;
   uint64_t left;  /* stacks that may still be shown */
   uint64_t more;  /* that were left out             */
   bool is_begun;  /* something was shown            */
@@ -75,7 +76,7 @@ static struct inspect_error *show(struct backtraces *all, struct vm_threads *thr
   if (!all->first) all->first = row->address;
   if (all->is_begun) page_blank(context->document);
   all->is_begun = true;
-  return bt_stack(context, threads, row, all->stacks);
+  return bt_stack(context, &all->lines, threads, row, all->stacks);
 }
 
 /* "1,204 more coroutines: 1,190 suspended, 14 finished" */
@@ -249,6 +250,7 @@ struct inspect_error *command_bt(struct command_context *context) {
   context->state = all;
   context->release = release;
   *all = (struct backtraces){.context = context,
+                             .lines = {.session = session, .arena = context->arena},
                              .left = options->limit ? options->limit : DEFAULT_LIMIT};
   TRY(find_threads(all));
   describe_target(context, false);

@@ -6,11 +6,12 @@
 #define COMMAND_BT_H
 
 #include "command/threads.h"
+#include "command/value_line.h"
 
 /* Adds one thread to the page and to the array `stacks`. */
 MUST_CHECK struct inspect_error *bt_stack(struct command_context *context,
-                                          struct vm_threads *threads, const struct thread_row *row,
-                                          struct data *stacks);
+                                          struct value_lines *lines, struct vm_threads *threads,
+                                          const struct thread_row *row, struct data *stacks);
 
 /* "main thread", or "coroutine 0x55d0c0ffee (server.lua:41)". In the context's arena. */
 const char *bt_thread_words(struct command_context *context, struct vm_threads *threads,

@@ -2,7 +2,6 @@
  *
  * Of a deep stack the innermost and the outermost frames are shown, as Lua's own traceback does. */
 #include "command/bt.h"
-#include "command/value_line.h"
 
 #include <inttypes.h>
 
@@ -12,6 +11,7 @@ struct stack {
   struct command_context *context;
   struct vm_threads *threads;
   const struct thread_row *row;
+  struct value_lines *lines;
   struct traceback traceback;
   struct data *data, *frames;
 };
@@ -34,8 +34,7 @@ static bool show_local(struct stack *stack, const struct lua_local *local, struc
   static const char *const KINDS[] = {"local", "vararg", "temporary"};
   struct command_context *context = stack->context;
   const char *name = local_name(local, context->arena);
-  const char *value =
-      value_line(context->session, stack->threads->owner, local->value, context->arena);
+  const char *value = value_line(stack->lines, stack->threads->owner, local->value);
   if (!name || !value) return false;
   struct line *line = page_line(context->document, TEXT_COLUMN + 4);
   line_cell(line, local->kind == LOCAL_NAMED ? STYLE_KEY : STYLE_MUTED, cell_words(name));
@@ -190,7 +189,7 @@ static const char *error_words(struct stack *stack) {
   const char *bytes = value_is_object(error) && value_is_string(error)
                           ? string_bytes(&owner->vm, error.bits, &size)
                           : NULL;
-  if (!bytes) return value_line(stack->context->session, owner, error, arena);
+  if (!bytes) return value_line(stack->lines, owner, error);
   enum { LONGEST = 400 };
   struct text text = {0};
   bool fits = text_escape(&text, bytes, size > LONGEST ? LONGEST : size, 0) &&
@@ -228,9 +227,10 @@ static void data_thread(struct stack *stack, const char *main, const char *error
   data_cell(data, "fault", cell_words(fault));
 }
 
-struct inspect_error *bt_stack(struct command_context *context, struct vm_threads *threads,
-                               const struct thread_row *row, struct data *stacks) {
-  struct stack stack = {.context = context, .threads = threads, .row = row};
+struct inspect_error *bt_stack(struct command_context *context, struct value_lines *lines,
+                               struct vm_threads *threads, const struct thread_row *row,
+                               struct data *stacks) {
+  struct stack stack = {.context = context, .lines = lines, .threads = threads, .row = row};
   const char *fault = vm_threads_open(threads, row, &stack.traceback);
   const char *main =
       fault ? NULL : thread_main_name(context->session, &stack.traceback, context->arena);

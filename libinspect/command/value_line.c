@@ -10,41 +10,51 @@ enum { LONGEST_STRING = 60 };
 static const char *string_line(struct vm *vm, struct lua_value value, struct arena *arena) {
   size_t size;
   const char *bytes = string_bytes(vm, value.bits, &size);
-  if (!bytes) return arena_printf(arena, "<string, 0x%" PRIx64 ">", value.bits);
+  if (!bytes) return arena_printf(arena, "<string, not readable, 0x%" PRIx64 ">", value.bits);
   struct text text = {0};
   size_t shown = size > LONGEST_STRING ? LONGEST_STRING : size;
   bool fits = text_add(&text, "\"", 1) && text_escape(&text, bytes, shown, '"') &&
-              text_add_string(&text, shown < size ? "...\"" : "\"");
+              text_add_string(&text, shown < size ? "\"..." : "\"");
   if (fits && shown < size) fits = text_printf(&text, "  -- %zu bytes", size);
   const char *line = fits ? arena_copy(arena, text.items, text.count) : NULL;
   vector_free(&text);
   return line;
 }
 
-/* lobject.c: tostringbuff. What Lua has no literal for is written as it can be had. */
+/* lobject.c: tostringbuff; what Lua has no literal for is an expression. */
 static const char *number_line(double number, struct arena *arena) {
   char digits[40];
   if (isnan(number)) return "0/0";
-  if (isinf(number)) return number > 0 ? "1e999" : "-1e999";
+  if (isinf(number)) return number > 0 ? "math.huge" : "-math.huge";
   int length = snprintf(digits, sizeof digits, "%.14g", number);
   bool looks_integer = length > 0 && strspn(digits, "-0123456789") == (size_t)length;
   return arena_printf(arena, "%s%s", digits, looks_integer ? ".0" : "");
 }
 
-static const char *object_line(struct inspect_session *session, struct lua_value value,
-                               struct arena *arena) {
-  object_id object = heap_object_at(&session->heap, value.bits);
-  const char *what =
-      object == NO_OBJECT ? value_type_name(value) : describe_object(session, object, arena);
-  return what ? arena_printf(arena, "<%s, 0x%" PRIx64 ">", what, value.bits) : NULL;
+static const char *describe(struct value_lines *lines, object_id object) {
+  size_t place = object % DESCRIBED_OBJECTS;
+  if (!lines->described[place].words || lines->described[place].object != object) {
+    lines->described[place].object = object;
+    lines->described[place].words = describe_object(lines->session, object, lines->arena);
+  }
+  return lines->described[place].words;
 }
 
-const char *value_line(struct inspect_session *session, struct heap_vm *owner,
-                       struct lua_value value, struct arena *arena) {
-  if (!value_is_sound(value)) return "<damaged>";
+static const char *object_line(struct value_lines *lines, struct lua_value value) {
+  object_id object = heap_object_at(&lines->session->heap, value.bits);
+  if (object == NO_OBJECT)
+    return arena_printf(lines->arena, "<%s, not readable, 0x%" PRIx64 ">", value_type_name(value),
+                        value.bits);
+  const char *words = describe(lines, object);
+  return words ? arena_printf(lines->arena, "<%s, 0x%" PRIx64 ">", words, value.bits) : NULL;
+}
+
+const char *value_line(struct value_lines *lines, struct heap_vm *owner, struct lua_value value) {
+  struct arena *arena = lines->arena;
+  if (!value_is_sound(value)) return arena_printf(arena, "<no value, tag 0x%02x>", value.tag);
   if (value_is_object(value))
     return value_is_string(value) ? string_line(&owner->vm, value, arena)
-                                  : object_line(session, value, arena);
+                                  : object_line(lines, value);
   switch (value.tag) {
   case TAG_FALSE:
     return "false";
@@ -55,11 +65,11 @@ const char *value_line(struct inspect_session *session, struct heap_vm *owner,
   case TAG_FLOAT:
     return number_line(value_number(&owner->vm, value), arena);
   case TAG_LIGHT_USERDATA:
-    return arena_printf(arena, "<light userdata 0x%" PRIx64 ">", value.bits);
+    return arena_printf(arena, "<light userdata, 0x%" PRIx64 ">", value.bits);
   case TAG_LIGHT_FUNCTION: {
-    const char *name = heap_c_function_name(&session->heap, value.bits);
+    const char *name = heap_c_function_name(&lines->session->heap, value.bits);
     return name ? arena_printf(arena, "<C function %s>", name)
-                : arena_printf(arena, "<C function 0x%" PRIx64 ">", value.bits);
+                : arena_printf(arena, "<C function at 0x%" PRIx64 ">", value.bits);
   }
   default:
     return "nil";
