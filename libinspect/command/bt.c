@@ -34,6 +34,20 @@ static void line_chain(struct backtraces *all, struct vm_threads *threads, struc
   line_words(line, STYLE_PLAIN, threads->chain.count > 1 ? ", which runs" : " runs");
 }
 
+/* Why nothing runs. */
+static void line_idle(struct backtraces *all, struct vm_threads *threads, struct line *line) {
+  const char *error =
+      threads->failure ? bt_error_words(&all->lines, threads->owner, threads->error) : NULL;
+  line_words(line, STYLE_PLAIN, "nothing runs: ");
+  if (!error)
+    line_words(line, STYLE_PLAIN, "no call is in progress");
+  else if (threads->failure == VM_FAILURE_KNOWN)
+    line_printf(line, STYLE_BAD, "the main thread died by an error that nothing caught: %s", error);
+  else
+    line_printf(line, STYLE_BAD,
+                "the process was aborted, likely by an error that nothing caught: %s", error);
+}
+
 static void page_resumes(struct backtraces *all, struct vm_threads *threads) {
   struct document *document = all->context->document;
   if (all->is_begun) page_blank(document);
@@ -41,7 +55,7 @@ static void page_resumes(struct backtraces *all, struct vm_threads *threads) {
   if (all->context->session->heap.vm_count > 1)
     line_printf(line, STYLE_HEADING, "VM %zu: ", threads->vm + 1);
   if (!threads->chain.count) {
-    line_words(line, STYLE_PLAIN, "nothing runs: no call is in progress");
+    line_idle(all, threads, line);
   } else {
     line_chain(all, threads, line);
     if (threads->tid) line_printf(line, STYLE_PLAIN, " on OS thread %" PRId64, threads->tid);
@@ -49,10 +63,16 @@ static void page_resumes(struct backtraces *all, struct vm_threads *threads) {
   all->is_begun = true;
 }
 
-static void data_chain(struct vm_threads *threads, struct data *chains) {
+static void data_chain(struct backtraces *all, struct vm_threads *threads, struct data *chains) {
+  static const char *const FAILURES[] = {NULL, "likely", "known"};
   struct data *row = data_object(chains, NULL);
   data_cell(row, "vm", cell_plain(threads->vm + 1));
   data_cell(row, "tid", threads->tid ? cell_plain((uint64_t)threads->tid) : cell_null());
+  data_cell(row, "failure", cell_words(FAILURES[threads->failure]));
+  data_cell(row, "error",
+            threads->failure
+                ? cell_words(bt_error_words(&all->lines, threads->owner, threads->error))
+                : cell_null());
   struct data *list = data_array(row, "threads");
   for (size_t i = 0; i < threads->chain.count; i++)
     data_cell(list, NULL, cell_address(threads->list.items[threads->chain.items[i]].address));
@@ -114,10 +134,12 @@ static bool has_stack(const struct thread_row *row) {
 static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *threads,
                                      struct data *chains) {
   page_resumes(all, threads);
-  data_chain(threads, chains);
+  data_chain(all, threads, chains);
   for (size_t i = 0; i < threads->list.count; i++) {
     const struct thread_row *row = &threads->list.items[i];
-    if (row->in_chain || (all->context->options->all && has_stack(row)))
+    bool is_failed =
+        row->object == threads->owner->main_thread && row->status == THREAD_STATUS_ERROR;
+    if (row->in_chain || is_failed || (all->context->options->all && has_stack(row)))
       TRY(show(all, threads, row));
   }
   if (!all->context->options->all) page_others(all, threads);
@@ -128,7 +150,7 @@ static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *
 static int rank_of(const struct backtraces *all, const struct vm_threads *threads) {
   uint64_t first = all->context->options->tid;
   if (first && threads->tid == (int64_t)first) return 0;
-  return threads->chain.count ? 1 : 2;
+  return threads->chain.count || threads->failure ? 1 : 2;
 }
 
 /* Of several VMs those that run nothing are counted. */
@@ -155,7 +177,7 @@ static struct inspect_error *show_all(struct backtraces *all) {
         TRY(show_vm(all, threads, chains));
         continue;
       }
-      data_chain(threads, chains);
+      data_chain(all, threads, chains);
       idle++;
       coroutines += threads->owner->coroutines;
     }
@@ -275,6 +297,9 @@ const char bt_help[] =
     "dump "
     "was taken keeps its place in a register; where that is not found, its line is marked as "
     "approximate.\n"
+    "\n"
+    "Where nothing runs because the program died by an error that nothing caught, the error is "
+    "told; Lua itself has unwound the stack then, in most releases.\n"
     "\n"
     "With --locals each frame is followed by its local variables by name, its extra arguments as "
     "... [1], and what lies on its stack besides. Frames are numbered from the innermost, 0: the "

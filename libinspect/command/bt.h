@@ -17,4 +17,8 @@ MUST_CHECK struct inspect_error *bt_stack(struct command_context *context,
 const char *bt_thread_words(struct command_context *context, struct vm_threads *threads,
                             const struct thread_row *row);
 
+/* The error a thread died by: a text as it is, another value as Lua writes it. Escaped. */
+const char *bt_error_words(struct value_lines *lines, struct heap_vm *owner,
+                           struct lua_value error);
+
 #endif

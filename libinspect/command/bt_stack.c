@@ -179,22 +179,18 @@ const char *bt_thread_words(struct command_context *context, struct vm_threads *
               : arena_printf(context->arena, "coroutine 0x%" PRIx64, row->address);
 }
 
-/* The words of the error a thread died by: a string as it is, another value as Lua writes it. */
-static const char *error_words(struct stack *stack) {
-  struct lua_value error;
+const char *bt_error_words(struct value_lines *lines, struct heap_vm *owner,
+                           struct lua_value error) {
+  enum { LONGEST = 400 };
   size_t size;
-  struct arena *arena = stack->context->arena;
-  struct heap_vm *owner = stack->threads->owner;
-  if (!traceback_error(&stack->traceback, &error)) return NULL;
   const char *bytes = value_is_object(error) && value_is_string(error)
                           ? string_bytes(&owner->vm, error.bits, &size)
                           : NULL;
-  if (!bytes) return value_line(stack->lines, owner, error);
-  enum { LONGEST = 400 };
+  if (!bytes) return value_line(lines, owner, error);
   struct text text = {0};
   bool fits = text_escape(&text, bytes, size > LONGEST ? LONGEST : size, 0) &&
               (size <= LONGEST || text_add_string(&text, "..."));
-  const char *words = fits ? arena_copy(arena, text.items, text.count) : NULL;
+  const char *words = fits ? arena_copy(lines->arena, text.items, text.count) : NULL;
   vector_free(&text);
   return words;
 }
@@ -234,7 +230,10 @@ struct inspect_error *bt_stack(struct command_context *context, struct value_lin
   const char *fault = vm_threads_open(threads, row, &stack.traceback);
   const char *main =
       fault ? NULL : thread_main_name(context->session, &stack.traceback, context->arena);
-  const char *error = fault ? NULL : error_words(&stack);
+  struct lua_value value;
+  const char *error = !fault && traceback_error(&stack.traceback, &value)
+                          ? bt_error_words(lines, threads->owner, value)
+                          : NULL;
   stack.data = data_object(stacks, NULL);
   page_thread(&stack, main, error);
   data_thread(&stack, main, error, fault);

@@ -5,6 +5,8 @@
  * lowest runs, the next one has resumed it, and so on. */
 #include "command/threads.h"
 
+#include <signal.h>
+
 #include "graph/evidence.h"
 #include "lua/native.h"
 
@@ -92,6 +94,22 @@ static int64_t native_thread_of(const struct vm_threads *threads) {
   return native ? native->tid : 0;
 }
 
+static void find_failure(struct vm_threads *threads, const struct source *source) {
+  struct vm *vm = &threads->owner->vm;
+  struct lua_thread main;
+  if (threads->chain.count || thread_load(vm, vm->main_thread, &main) || main.top < 2 ||
+      main.top > main.slot_count)
+    return;
+  struct lua_value value = thread_slot(vm, &main, main.top - 1);
+  bool is_text = value_is_object(value) && value_is_string(value);
+  bool is_left = main.top == 2 && !main.status && main.call == main.base_call;
+  if (thread_state(&main) == THREAD_DEAD_BY_ERROR)
+    threads->failure = VM_FAILURE_KNOWN;
+  else if (is_left && is_text && source->signal == SIGABRT)
+    threads->failure = VM_FAILURE_LIKELY;
+  threads->error = value;
+}
+
 /* How functions are named depends on the release. Where the file with the Lua library is not at
  * hand, the heap may still tell 5.4.3 from those that share its layout. */
 static struct inspect_error *find_family(struct inspect_session *session, size_t vm,
@@ -118,6 +136,7 @@ struct inspect_error *vm_threads_find(struct inspect_session *session, size_t vm
   if (!find_chain(threads) || !function_names_find(&owner->vm, loaded, &threads->names))
     return error_no_memory();
   threads->tid = native_thread_of(threads);
+  find_failure(threads, session->source);
   for (size_t i = 0; i < threads->list.count; i++)
     threads->counts[threads->list.items[i].status] +=
         threads->list.items[i].object != owner->main_thread;

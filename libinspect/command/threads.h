@@ -26,15 +26,25 @@ struct thread_row {
   bool in_chain;
 };
 
+/* An error that nothing caught ends in the panic function and then in abort. */
+enum vm_failure {
+  VM_FAILURE_NONE,
+  VM_FAILURE_LIKELY, /* the process was aborted, and the main thread holds a text and nothing else,
+                        as Lua leaves it (ldo.c: luaD_throw, since 5.4.3)                     */
+  VM_FAILURE_KNOWN,  /* the main thread says so */
+};
+
 struct vm_threads {
   size_t vm; /* from 0 */
   struct heap_vm *owner;
   const struct bytecode_family *family;
   struct function_names names;
   struct VECTOR(struct thread_row) list; /* by status, then address; the main thread included     */
-  struct VECTOR(size_t) chain;          /* places in the list: the running thread, then the one that
-                                           resumed it, ...; empty if nothing runs                */
-  int64_t tid;                          /* of the native thread that runs it; 0: not known     */
+  struct VECTOR(size_t) chain; /* places in the list: the running thread, then the one that
+                                  resumed it, ...; empty if nothing runs                */
+  int64_t tid;                 /* of the native thread that runs it; 0: not known     */
+  enum vm_failure failure;
+  struct lua_value error;               /* of the failure */
   uint64_t counts[THREAD_STATUS_COUNT]; /* of coroutines                                         */
 };
 

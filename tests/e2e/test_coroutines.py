@@ -134,18 +134,32 @@ def test_no_coroutine(counted):
 # ---- Native threads ----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
+FAILING = """
+#include <lauxlib.h>
+#include <lualib.h>
+int main(void) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  if (luaL_loadstring(L, "error('boom ' .. 7)")) return 1;
+  lua_call(L, 0, 0);
+}
+"""
+
+
+def compile_host(source, program):
     query = ["pkg-config", "--cflags", "--libs", "lua5.4"]
     if not shutil.which("pkg-config") or subprocess.run(query, check=False).returncode:
         pytest.skip("liblua5.4-dev is not installed")
     flags = subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout
-    folder = tmp_path_factory.mktemp("threads")
-    program = folder / "many_vms"
-    source = FOLDER / "many_vms.c"
     command = ["gcc", "-std=gnu17", "-Wall", "-Werror", "-o", program, source]
     subprocess.run([*command, *flags.split(), "-lpthread"], check=True)
     return program
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    program = tmp_path_factory.mktemp("threads") / "many_vms"
+    return compile_host(FOLDER / "many_vms.c", program)
 
 
 def dump_host(program, core, *arguments):
@@ -200,6 +214,21 @@ def test_the_selected_thread_comes_first(host, tmp_path):
         assert selected(core, number, f"lua-bt --tid {tids[1]}") == other
     wrong = inspect(core, "bt", "--tid", 1)
     assert wrong.returncode == 2 and "no thread 1" in wrong.stderr
+
+
+def test_an_error_that_nothing_caught(tmp_path):
+    """Lua 5.4.4 has unwound the stack when it aborts; the error is what is left on it."""
+    source, core = tmp_path / "failing.c", tmp_path / "failing.core"
+    source.write_text(FAILING)
+    program = compile_host(source, tmp_path / "failing")
+    gdb("run", f"gcore {core}", start=[program])
+    if not core.exists():
+        pytest.skip("gdb cannot run programs here")
+    (chain,) = document(core, "bt")["chains"]
+    assert chain["threads"] == [] and chain["failure"] in ("likely", "known")
+    assert chain["error"].endswith(":1: boom 7")
+    page = inspect(core, "bt").stdout
+    assert "error that nothing caught: [string" in page and "boom 7" in page
 
 
 def test_a_function_that_runs(tmp_path):
