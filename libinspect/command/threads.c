@@ -130,11 +130,10 @@ struct inspect_error *vm_threads_find(struct inspect_session *session, size_t vm
                                       const struct work *work, struct vm_threads *threads) {
   struct heap_vm *owner = &session->heap.vms[vm];
   *threads = (struct vm_threads){.vm = vm, .owner = owner};
-  uint64_t loaded = owner->loaded == NO_OBJECT ? 0 : heap_address(&session->heap, owner->loaded);
+  threads->loaded = owner->loaded == NO_OBJECT ? 0 : heap_address(&session->heap, owner->loaded);
   TRY(find_family(session, vm, work, &threads->family));
   TRY(collect_threads(session, work, threads));
-  if (!find_chain(threads) || !function_names_find(&owner->vm, loaded, &threads->names))
-    return error_no_memory();
+  if (!find_chain(threads)) return error_no_memory();
   threads->tid = native_thread_of(threads);
   find_failure(threads, session->source);
   for (size_t i = 0; i < threads->list.count; i++)
@@ -166,8 +165,12 @@ const char *thread_status_words(enum thread_status status) {
 
 const char *vm_threads_open(struct vm_threads *threads, const struct thread_row *row,
                             struct traceback *traceback) {
-  return traceback_open(traceback, &threads->owner->vm, threads->family, &threads->names,
-                        row->address);
+  struct vm *vm = &threads->owner->vm;
+  *traceback = (struct traceback){0};
+  if (!threads->has_names && !function_names_find(vm, threads->loaded, &threads->names))
+    return "out of memory";
+  threads->has_names = true;
+  return traceback_open(traceback, vm, threads->family, &threads->names, row->address);
 }
 
 const char *thread_main_name(struct inspect_session *session, struct traceback *traceback,

@@ -38,14 +38,16 @@ struct vm_threads {
   size_t vm; /* from 0 */
   struct heap_vm *owner;
   const struct bytecode_family *family;
-  struct function_names names;
-  struct VECTOR(struct thread_row) list; /* by status, then address; the main thread included     */
-  struct VECTOR(size_t) chain; /* places in the list: the running thread, then the one that
-                                  resumed it, ...; empty if nothing runs                */
-  int64_t tid;                 /* of the native thread that runs it; 0: not known     */
+  uint64_t loaded;             /* address of package.loaded, or 0   */
+  struct function_names names; /* from the first vm_threads_open on */
+  bool has_names;
+  struct VECTOR(struct thread_row) list; /* by status, then address; with the main thread */
+  struct VECTOR(size_t) chain;           /* places in the list: the running thread, the one that
+                                            resumed it, ...; empty if nothing runs */
+  int64_t tid;                           /* of the native thread that runs it; 0: not known */
   enum vm_failure failure;
   struct lua_value error;               /* of the failure */
-  uint64_t counts[THREAD_STATUS_COUNT]; /* of coroutines                                         */
+  uint64_t counts[THREAD_STATUS_COUNT]; /* of coroutines  */
 };
 
 /* The session must be built. Free also after an error. */
