@@ -13,6 +13,7 @@
 #include "analysis/survivor_tree.h"
 #include "analysis/suspects.h"
 #include "analysis/tiers.h"
+#include "base/large.h"
 #include "base/radix.h"
 
 enum { WORK_STEPS = 1 << 12 };
@@ -86,8 +87,8 @@ static bool sort_members(struct grouping *grouping) {
   struct causes *result = grouping->result;
   size_t count = result->member_count;
   if (count >= UINT32_MAX) return false;
-  struct radix_item *items = malloc((count + 1) * sizeof *items);
-  struct member *sorted = malloc((count + 1) * sizeof *sorted);
+  struct radix_item *items = large_alloc(count + 1, sizeof *items);
+  struct member *sorted = large_alloc(count + 1, sizeof *sorted);
   bool fits = items && sorted;
   for (size_t i = 0; fits && i < count; i++) {
     const struct member *member = &grouping->members[i];
@@ -216,7 +217,7 @@ static struct inspect_error *allocate(struct grouping *grouping) {
   result->members = malloc(count * sizeof *result->members);
   result->cause_of = malloc(count * sizeof *result->cause_of);
   result->held_by = malloc(count * sizeof *result->held_by);
-  grouping->members = malloc(count * sizeof *grouping->members);
+  grouping->members = large_alloc(count, sizeof *grouping->members);
   if (!result->members || !result->cause_of || !result->held_by || !grouping->members ||
       !tiers_init(&grouping->tiers, grouping->graph, grouping->options))
     return error_no_memory();

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/large.h"
 #include "base/radix.h"
 
 enum { WORK_STEPS = 1 << 14 };
@@ -60,7 +61,7 @@ static struct inspect_error *number(struct survivor_tree *tree) {
     tree->before[i] = tree->count;
     tree->count += (uint32_t)__builtin_popcountll(tree->objects.words[i]);
   }
-  tree->nodes = malloc(((size_t)tree->count + 1) * sizeof *tree->nodes);
+  tree->nodes = large_alloc((size_t)tree->count + 1, sizeof *tree->nodes);
   if (!tree->nodes) return error_no_memory();
   memset(tree->nodes, 0xff, (size_t)tree->count * sizeof *tree->nodes);
   return NULL;
@@ -68,7 +69,7 @@ static struct inspect_error *number(struct survivor_tree *tree) {
 
 /* The references between the objects of the tree (the objects are values), in row order. */
 static struct radix_item *list_incoming(const struct survivor_tree *tree, size_t *count) {
-  struct radix_item *list = malloc(((size_t)tree->count + 1) * sizeof *list);
+  struct radix_item *list = large_alloc((size_t)tree->count + 1, sizeof *list);
   *count = 0;
   if (!list) return NULL;
   for (size_t word = 0; word < tree->objects.size / 64 + 1; word++)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/large.h"
+
 enum { DIGITS = 20, VALUES = 256, FEW = 48 };
 
 static inline unsigned digit_of(const struct radix_item *item, unsigned digit) {
@@ -53,8 +55,7 @@ bool radix_sort(struct radix_item *items, size_t count) {
     return true;
   }
   size_t(*counts)[VALUES] = calloc(DIGITS, sizeof *counts);
-  struct radix_item *spare =
-      count < SIZE_MAX / sizeof *items ? malloc(count * sizeof *items) : NULL;
+  struct radix_item *spare = large_alloc(count, sizeof *items);
   if (counts && spare) {
     struct radix_item *from = items, *to = spare;
     count_digits(items, count, counts);

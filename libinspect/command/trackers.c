@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#include "base/large.h"
+
 enum { OBJECTS_AHEAD = 24, RECORDS_AHEAD = 12, TEXTS_BEHIND = 16 };
 enum { SAMPLE = 32, LARGEST_RECORD = 64 };
 static const double CLOCK_TICK = 0.02; /* how far the kernel's account of CPU time may lag        */
@@ -347,6 +349,10 @@ static bool read_entries(struct reader *reader, const struct lua_table *table) {
   struct vm *vm = &reader->owner->vm;
   uint8_t flags = reader->session->heap.graph.flags[reader->tracker->table];
   bool by_value = (flags & OBJECT_WEAK_VALUES) && !(flags & OBJECT_WEAK_KEYS);
+  struct trackers *trackers = reader->trackers;
+  size_t before = trackers->entries.count, most = (size_t)(table->array_size + table->node_count);
+  if (!vector_reserve(&trackers->entries, most)) return false;
+  large_advise(trackers->entries.items + before, most * sizeof *trackers->entries.items);
   for (uint64_t i = 0; i < table->array_size; i++) {
     struct lua_value key = {.tag = TAG_INTEGER, .bits = i + 1};
     struct lua_value value = table_array_value(vm, table, i);

@@ -5,6 +5,7 @@
  * again by the eight bytes that follow, and so on; only what agrees in MOST_BYTES is compared. */
 #include <math.h>
 
+#include "base/large.h"
 #include "base/radix.h"
 #include "command/trackers.h"
 
@@ -133,7 +134,7 @@ struct inspect_error *trackers_sort(const struct heap *heap, const struct work *
   size_t count = trackers->entries.count;
   struct sorting sorting = {.heap = heap, .trackers = trackers, .work = work};
   if (count >= UINT32_MAX) return error_no_memory();
-  struct radix_item *items = malloc((count + 1) * sizeof *items);
+  struct radix_item *items = large_alloc(count + 1, sizeof *items);
   trackers->order = malloc((count + 1) * sizeof *trackers->order);
   bool fits = items && trackers->order;
   for (size_t first = 0, end; fits && first < count; first = end) {
