@@ -366,7 +366,7 @@ struct inspect_error *leaks_find(struct command_context *context, struct leaks *
   struct inspect_session *session = context->session;
   bool goes_on;
   *leaks = (struct leaks){0};
-  TRY(trackers_find(session, context->options, context->work, &leaks->trackers));
+  TRY(leaks_find_trackers(context, leaks));
   TRY(search_options(session, context->options, &leaks->avoid, &leaks->from, &leaks->mask,
                      &leaks->search));
   TRY(select_entries(context, leaks));

@@ -53,6 +53,10 @@ struct leaks {
 MUST_CHECK struct inspect_error *leaks_find(struct command_context *context, struct leaks *leaks);
 void leaks_free(struct leaks *leaks);
 
+/* Finds the trackers; with threads, the session is dominated meanwhile. (leaks_meanwhile.c) */
+MUST_CHECK struct inspect_error *leaks_find_trackers(struct command_context *context,
+                                                     struct leaks *leaks);
+
 /* The document (leaks_page.c, leaks_data.c). */
 void leaks_to_data(struct command_context *context, struct leaks *leaks);
 void leaks_to_page(struct command_context *context, struct leaks *leaks);
