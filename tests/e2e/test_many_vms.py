@@ -116,6 +116,37 @@ def test_paths_parse_back(core):
                 assert again["chain"][-1]["address"] == entry["address"], path["path"]
 
 
+def test_objects_of_each(core):
+    for command, key in (("print", "values"), ("refs", "objects")):
+        found = document(core, command, "_G.userdata")[key]
+        assert [each["vm"] for each in found] == list(range(1, VMS + 1))
+        (one,) = document(core, command, "_G.userdata", "--vm", "3")[key]
+        assert one == found[2]
+        (same,) = document(core, command, one["address"])[key]
+        assert same["address"] == one["address"]
+    page = inspect(core, "print", "_G.userdata").stdout
+    assert page.count("\nVM ") == VMS
+    values = document(core, "print", "_G.userdata", "--vm", "1")["values"][0]
+    assert [value["type"] for value in values["user_values"]][1] == "table"
+    found = document(core, "print", "_G.userdata:uservalue(2)", "--vm", "2")["values"][
+        0
+    ]
+    assert found["path"] == "_G.userdata:uservalue(2)" and found["vm"] == 2
+
+
+def test_lists_of_each(core):
+    states = document(core, "states")["vms"]
+    assert document(core, "find")["count"] == sum(vm["objects"] for vm in states)
+    for vm in states:
+        found = document(core, "find", "--vm", vm["index"])
+        assert found["count"] == vm["objects"]
+        assert {each["vm"] for each in found["objects"]} == {vm["index"]}
+        tree = document(core, "retained", "--vm", vm["index"], "--limit", "1000")
+        assert {node["vm"] for node in tree["tree"]} == {vm["index"]}
+    whole = document(core, "retained", "--depth", "1", "--limit", "100000")["tree"]
+    assert {node["vm"] for node in whole} == set(range(1, VMS + 1))
+
+
 def test_chains(core):
     answer = document(core, "leaks", "--vm", "4")
     by_cause = {entry["cause"]: entry["description"] for entry in answer["entries"]}
