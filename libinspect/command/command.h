@@ -112,6 +112,9 @@ struct command_options {
   bool only_live;    /* [false]                                                     */
   bool only_garbage; /* [false]                                                     */
 
+  /* tables */
+  bool waste; /* [false] */
+
   /* help */
   const char *topic; /* [NULL] */
 };
@@ -212,6 +215,7 @@ struct inspect_error *command_layout(struct command_context *context);     /* la
 struct inspect_error *command_leaks(struct command_context *context);      /* leaks.c      */
 struct inspect_error *command_paths(struct command_context *context);      /* paths.c      */
 struct inspect_error *command_states(struct command_context *context);     /* states.c     */
+struct inspect_error *command_tables(struct command_context *context);  /* tables.c */
 
 /* About single objects. */
 struct inspect_error *command_print(struct command_context *context);        /* print.c */
@@ -220,7 +224,7 @@ struct inspect_error *command_find_objects(struct command_context *context); /* 
 struct inspect_error *command_retained(struct command_context *context);     /* retained.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
-extern const char bt_help[], coroutines_help[], heap_help[];
+extern const char bt_help[], coroutines_help[], heap_help[], tables_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
 extern const char print_help[], refs_help[], find_help[], retained_help[];
 extern const char *const find_types[], *const find_orders[];

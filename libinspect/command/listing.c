@@ -17,6 +17,69 @@ struct cell listing_number(struct command_context *context, object_id object) {
   return vector_push(&session->listing, object) ? cell_plain(session->listing.count) : cell_null();
 }
 
+/* ---- The biggest of many --------------------------------------------------------------------- */
+
+static int by_size(const void *left, const void *right, void *context) {
+  const struct biggest_entry *a = left, *b = right;
+  if (a->size != b->size) return a->size > b->size ? -1 : 1;
+  uint32_t x = heap_rank(context, a->object), y = heap_rank(context, b->object);
+  return (x > y) - (x < y);
+}
+
+void biggest_finish(struct biggest *biggest, const struct heap *heap) {
+  if (biggest->count)
+    qsort_r(biggest->items, biggest->count, sizeof *biggest->items, by_size, (void *)heap);
+  if (biggest->count > biggest->limit) biggest->count = biggest->limit;
+}
+
+bool biggest_offer(struct biggest *biggest, const struct heap *heap, uint64_t size,
+                   object_id object) {
+  biggest->offered++;
+  if (biggest->count / 2 > biggest->limit + 64) biggest_finish(biggest, heap);
+  struct biggest_entry entry = {size, object};
+  return vector_push(biggest, entry);
+}
+
+static struct inspect_error *find_paths(struct command_context *context,
+                                        const struct biggest *biggest, const struct bitset *targets,
+                                        const char **paths) {
+  struct inspect_session *session = context->session;
+  const struct graph *graph = &session->heap.graph;
+  struct chains_options options = {.targets = targets};
+  struct chains chains;
+  TRY(chains_search(graph, &options, context->work, &chains));
+  struct chain chain = {0};
+  struct text text = {0};
+  for (size_t i = 0; i < biggest->count; i++) {
+    text.count = 0;
+    if (chains_get(graph, &chains, &options, biggest->items[i].object, &chain) &&
+        chain_to_path(session, &chain, NULL, &text))
+      paths[i] = arena_copy(context->arena, text.items, text.count);
+  }
+  vector_free(&text);
+  vector_free(&chain);
+  chains_free(&chains);
+  return NULL;
+}
+
+struct inspect_error *listing_paths(struct command_context *context, const struct biggest *biggest,
+                                    const char **paths) {
+  struct bitset targets;
+  for (size_t i = 0; i < biggest->count; i++)
+    paths[i] = NULL;
+  if (!biggest->count) return NULL;
+  if (!bitset_init(&targets, context->session->heap.graph.object_count)) return error_no_memory();
+  for (size_t i = 0; i < biggest->count; i++)
+    bitset_add(&targets, biggest->items[i].object);
+  struct inspect_error *error = find_paths(context, biggest, &targets, paths);
+  bitset_free(&targets);
+  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
+  context->partial = true;
+  return NULL;
+}
+
+/* ---- The end of a list ----------------------------------------------------------------------- */
+
 void listing_more(struct command_context *context, size_t shown, size_t count, const char *what) {
   if (shown >= count) return;
   struct line *line = page_line(context->document, 0);

@@ -3,7 +3,7 @@
 #ifndef COMMAND_LISTING_H
 #define COMMAND_LISTING_H
 
-#include "command/session.h"
+#include "command/chain_view.h"
 
 /* How many of `count` entries a page shows: --limit, else `usual`. Data have all of them unless
  * there is a --limit (listing_data_limit). */
@@ -15,6 +15,34 @@ void listing_begin(struct command_context *context);
 
 /* Makes the object the next entry of the list, and returns its number as a cell: what @N means. */
 struct cell listing_number(struct command_context *context, object_id object);
+
+/* ---- The biggest of many --------------------------------------------------------------------- */
+
+struct biggest_entry {
+  uint64_t size;
+  object_id object;
+};
+
+/* Keeps the `limit` biggest of the objects offered to it: {.limit = N}, then vector_free. */
+struct biggest {
+  struct biggest_entry
+      *items; /* after biggest_finish: the biggest first, of equal ones by address */
+  size_t count, capacity;
+  size_t limit;
+  size_t offered;
+};
+
+/* False: out of memory. */
+bool biggest_offer(struct biggest *biggest, const struct heap *heap, uint64_t size,
+                   object_id object);
+void biggest_finish(struct biggest *biggest, const struct heap *heap);
+
+/* The best chain to each of the objects as a path in arena memory, NULL where there is none. When
+ * interrupted, or where a search was, paths are missing and context->partial is set. */
+MUST_CHECK struct inspect_error *listing_paths(struct command_context *context,
+                                               const struct biggest *biggest, const char **paths);
+
+/* ---- The end of a list ----------------------------------------------------------------------- */
 
 /* "12 more groups: --limit 37", muted; nothing if all were shown. `what` is the plural. */
 void listing_more(struct command_context *context, size_t shown, size_t count, const char *what);

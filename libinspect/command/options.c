@@ -100,6 +100,10 @@ const struct option option_coroutines_by = {
     .value = VALUE_CHOICE,
     .offset = FIELD(by),
     .choices = coroutine_groupings};
+const struct option option_waste = {
+    {"waste", 0, NULL, "only tables that are bigger than what is in them needs, most first"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(waste)};
 
 const struct option option_depth = {{"depth", 0, "N", "how many levels deep to look"},
                                     .value = VALUE_COUNT,

@@ -26,6 +26,9 @@ many(15, function() return setmetatable({}, {__index = OnlyIndex}) end)
 -- a library for classes that keeps the metatable in a field of the class
 Middle = {name = "Middle", __instanceDict = {}}
 many(16, function() return setmetatable({}, Middle.__instanceDict) end)
+-- of two names the first in the order of text
+for _, name in ipairs {"Twin3", "Twin1", "Twin2"} do _G[name] = Twin3 or {} end
+many(36, function() return setmetatable({}, Twin3) end)
 -- an environment is no object of a class
 many(17, function() return setmetatable({only_here = 1, in_environment = 2}, {__index = _G}) end)
 
@@ -66,6 +69,7 @@ end)
 many(33, function() return {[true] = 1} end)
 many(34, function() return {print, function() end} end)
 many(35, function() return {constant = 1, ["data" .. #keep] = 2} end)
+many(37, function() return {{b_field = 1}, {c_field = 2}} end) -- 37 more of [table]
 
 io.write("READY\n")
 io.flush()

@@ -20,6 +20,7 @@ CLASSES = {
     ("table", "game.npc.deep.State"): (14, "path"),
     ("table", "OnlyIndex"): (15, "path"),
     ("table", "Middle"): (16, "path"),
+    ("table", "Twin1"): (36, "path"),
     ("table", "{in_environment, only_here}"): (17, "shape"),
     ("userdata", "My.Userdata"): (18, "registry"),
     ("function", f"function classes.lua:{line_of('keep end', 'many(19')}"): (
@@ -38,7 +39,7 @@ CLASSES = {
     ("table", "{[string] = string}"): (29, "shape"),
     ("table", "[array]"): (30, "shape"),
     ("table", "[{}]"): (30, "shape"),
-    ("table", "[table]"): (31, "shape"),
+    ("table", "[table]"): (31 + 37, "shape"),
     ("table", "{a_field}"): (31, "shape"),
     ("table", "{f01, f02, f03, f04, f05, f06, f07, f08, +2}"): (32, "shape"),
     ("table", "{[boolean] = number}"): (33, "shape"),
