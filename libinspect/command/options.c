@@ -104,6 +104,10 @@ const struct option option_waste = {
     {"waste", 0, NULL, "only tables that are bigger than what is in them needs, most first"},
     .value = VALUE_FLAG,
     .offset = FIELD(waste)};
+const struct option option_duplicates = {
+    {"duplicates", 0, NULL, "only long strings that are there more than once"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(duplicates)};
 
 const struct option option_depth = {{"depth", 0, "N", "how many levels deep to look"},
                                     .value = VALUE_COUNT,

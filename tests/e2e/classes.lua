@@ -29,6 +29,12 @@ many(16, function() return setmetatable({}, Middle.__instanceDict) end)
 -- of two names the first in the order of text
 for _, name in ipairs {"Twin3", "Twin1", "Twin2"} do _G[name] = Twin3 or {} end
 many(36, function() return setmetatable({}, Twin3) end)
+-- a class that is only inherited from has no name of its own
+do
+  local Hidden = {only_hidden = true}
+  Inherits = {__index = Hidden}
+  many(38, function() return setmetatable({in_hidden = 1}, {__index = Hidden}) end)
+end
 -- an environment is no object of a class
 many(17, function() return setmetatable({only_here = 1, in_environment = 2}, {__index = _G}) end)
 

@@ -20,6 +20,8 @@ PAGES = {
     "find-strings": ["find", "--string", "*garbage*", "--garbage"],
     "retained": ["retained"],
     "retained-object": ["retained", "package.loaded", "--depth", "3", "--limit", "3"],
+    "strings": ["strings"],
+    "strings-duplicates": ["strings", "--duplicates"],
     "tables": ["tables", "--limit", "8"],
     "tables-waste": ["tables", "--waste"],
     "paths": ["paths", "_G.parked:local(session)"],

@@ -21,6 +21,7 @@ CLASSES = {
     ("table", "OnlyIndex"): (15, "path"),
     ("table", "Middle"): (16, "path"),
     ("table", "Twin1"): (36, "path"),
+    ("table", "{in_hidden}"): (38, "shape"),
     ("table", "{in_environment, only_here}"): (17, "shape"),
     ("userdata", "My.Userdata"): (18, "registry"),
     ("function", f"function classes.lua:{line_of('keep end', 'many(19')}"): (
