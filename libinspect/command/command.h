@@ -218,6 +218,8 @@ struct inspect_error *command_layout(struct command_context *context);     /* la
 struct inspect_error *command_leaks(struct command_context *context);      /* leaks.c      */
 struct inspect_error *command_paths(struct command_context *context);      /* paths.c      */
 struct inspect_error *command_states(struct command_context *context);     /* states.c     */
+struct inspect_error *command_globals(struct command_context *context); /* globals.c */
+struct inspect_error *command_strings(struct command_context *context); /* strings.c */
 struct inspect_error *command_tables(struct command_context *context);  /* tables.c */
 struct inspect_error *command_strings(struct command_context *context); /* strings.c */
 
@@ -228,7 +230,7 @@ struct inspect_error *command_find_objects(struct command_context *context); /* 
 struct inspect_error *command_retained(struct command_context *context);     /* retained.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
-extern const char bt_help[], coroutines_help[], heap_help[], tables_help[], strings_help[];
+extern const char bt_help[], coroutines_help[], heap_help[], tables_help[], strings_help[], globals_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
 extern const char print_help[], refs_help[], find_help[], retained_help[];
 extern const char *const find_types[], *const find_orders[];

@@ -16,6 +16,14 @@ void listing_begin(struct command_context *context);
 /* Makes the object the next entry of the list, and returns its number as a cell: what @N means. */
 struct cell listing_number(struct command_context *context, object_id object);
 
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+/* A value that may be no object: a number, "text", true, or what describe_object says. */
+struct cell listing_value(struct command_context *context, struct vm *vm, struct lua_value value);
+
+/* "number", "table", ...: static. */
+const char *listing_value_type(struct inspect_session *session, struct lua_value value);
+
 /* ---- The biggest of many --------------------------------------------------------------------- */
 
 struct biggest_entry {

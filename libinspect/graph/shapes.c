@@ -111,23 +111,25 @@ static uint64_t mix(uint64_t number) { /* the finalizer of SplitMix64 */
 enum shape_form shapes_form(const struct shapes *shapes, struct vm *vm, object_id table,
                             uint64_t *fields) {
   const struct graph *graph = &shapes->heap->graph;
-  uint64_t hash = 0, names = 0, texts = 0;
-  bool has_keys = false, has_numbers = false;
+  uint64_t hash = 0, names = 0, texts = 0, objects = 0;
+  bool has_numbers = false;
   reference_id end = graph_first(graph, (uint64_t)table + 1);
   for (reference_id i = graph_first(graph, table); i < end; i++) {
     if (graph->kind[i] == REFERENCE_INDEX) has_numbers = true;
     if (graph->kind[i] != REFERENCE_KEY) continue;
     object_id key = graph->target[i];
-    has_keys = true;
-    if (graph->type[key] != OBJECT_STRING) continue;
+    if (graph->type[key] != OBJECT_STRING) {
+      objects++;
+      continue;
+    }
     texts++;
     if (!is_field_name(shapes, key)) continue;
     names++;
     hash += mix(key);
   }
   *fields = mix(hash + (texts > names));
-  if (names && 2 * names >= texts && names <= MOST_FIELDS) return SHAPE_RECORD;
-  if (has_keys) return SHAPE_MAP;
+  if (names && 2 * names >= texts && names >= objects && names <= MOST_FIELDS) return SHAPE_RECORD;
+  if (texts || objects) return SHAPE_MAP;
   return has_numbers ? SHAPE_ARRAY : form_of_contents(shapes, vm, table);
 }
 

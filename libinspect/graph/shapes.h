@@ -1,14 +1,16 @@
 /* shapes.h - what a table looks like: the evidence for its class where nobody named it.
  *
- *   {desc, time}            a record: the field names it has, sorted; {a, b, +7} after some of
- * them, {a, b, ...} if there are string keys besides that are no field names [string] an array, or
- * what has number keys only: what its elements are
- *   {[string] = Npc}        a map: what keys and values are
- *   {}                      nothing in it
- * A string is a *field name* if a prototype has it as a constant or if MANY_USES tables or more
- * have it as a key; other string keys are data. A table whose string keys are data for the most
- * part is a map. Elements are named by class where all have one, else by type where all have one,
- * else "mixed"; arrays and maps as elements are "array" and "map", so that the depth is bounded. */
+ *   {desc, time}       a record: the field names it has, sorted; {a, b, +7} after some of them,
+ *                      {a, b, ...} if it has string keys besides that are no field names
+ *   [string]           an array, or what has number keys only: what its elements are
+ *   {[string] = Npc}   a map: what keys and values are
+ *   {}                 nothing in it
+ *
+ * A string is a *field name* if it is an identifier that a prototype has as a constant, or that
+ * MANY_USES tables or more have as a key; other string keys are data. A table whose keys are data
+ * or objects for the most part, or that has more than MOST_FIELDS names, is a map. Elements are
+ * named by class where all have one, else by type where all have one, else "mixed"; arrays and maps
+ * as elements are "array" and "map", so that the depth is bounded. */
 #ifndef GRAPH_SHAPES_H
 #define GRAPH_SHAPES_H
 

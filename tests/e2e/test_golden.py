@@ -8,6 +8,7 @@ PAGES = {
     "bt-thread": ["bt", "_G.parked"],
     "coroutines": ["coroutines", "--limit", "6"],
     "coroutines-status": ["coroutines", "--by", "status"],
+    "globals": ["globals", "--limit", "20"],
     "heap": ["heap", "--limit", "12"],
     "heap-garbage": ["heap", "--garbage", "--by", "shape"],
     "heap-source": ["heap", "--by", "source", "--sort", "retained"],
