@@ -222,6 +222,7 @@ struct inspect_error *command_globals(struct command_context *context); /* globa
 struct inspect_error *command_strings(struct command_context *context); /* strings.c */
 struct inspect_error *command_tables(struct command_context *context);  /* tables.c */
 struct inspect_error *command_strings(struct command_context *context); /* strings.c */
+struct inspect_error *command_registry(struct command_context *context); /* registry.c */
 
 /* About single objects. */
 struct inspect_error *command_print(struct command_context *context);        /* print.c */
@@ -230,7 +231,7 @@ struct inspect_error *command_find_objects(struct command_context *context); /* 
 struct inspect_error *command_retained(struct command_context *context);     /* retained.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
-extern const char bt_help[], coroutines_help[], heap_help[], tables_help[], strings_help[], globals_help[];
+extern const char bt_help[], coroutines_help[], heap_help[], tables_help[], strings_help[], globals_help[], registry_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
 extern const char print_help[], refs_help[], find_help[], retained_help[];
 extern const char *const find_types[], *const find_orders[];

@@ -35,35 +35,6 @@ static void release(void *state) {
 
 /* ---- Finding --------------------------------------------------------------------------------- */
 
-static const char *key_path(struct command_context *context, struct vm *vm, const char *table,
-                            struct lua_value key) {
-  struct path_step step = {.kind = PATH_FIELD, .form = LABEL_POINTER, .address = key.bits};
-  switch (key.tag) {
-  case TAG_INTEGER:
-    step.form = LABEL_INTEGER;
-    step.integer = value_integer(vm, key);
-    break;
-  case TAG_FLOAT:
-    step.form = LABEL_NUMBER;
-    step.number = value_number(vm, key);
-    break;
-  case TAG_TRUE:
-  case TAG_FALSE:
-    step.form = LABEL_BOOLEAN;
-    step.integer = key.tag == TAG_TRUE;
-    break;
-  default:
-    if (value_is_object(key) && value_is_string(key) &&
-        (step.text = string_bytes(vm, key.bits, &step.size)))
-      step.form = LABEL_TEXT;
-  }
-  struct text text = {0};
-  bool fits = text_add_string(&text, table) && path_format_step(&step, &text);
-  const char *path = fits ? arena_copy(context->arena, text.items, text.count) : NULL;
-  vector_free(&text);
-  return path ? path : "?";
-}
-
 static bool is_function(const struct command_context *context, struct lua_value value) {
   if (value.tag == TAG_LIGHT_FUNCTION) return true;
   const struct heap *heap = &context->session->heap;
@@ -78,7 +49,7 @@ static bool add(struct command_context *context, struct globals *globals, size_t
   struct global global = {
       .vm = vm,
       .kind = kind,
-      .path = key_path(context, &session->heap.vms[vm].vm, table, key),
+      .path = listing_key_path(context, &session->heap.vms[vm].vm, table, key),
       .value = value,
       .object = value_is_object(value) ? heap_object_at(&session->heap, value.bits) : NO_OBJECT};
   if (global.object != NO_OBJECT && session->is_dominated)

@@ -72,6 +72,35 @@ const char *listing_value_type(struct inspect_session *session, struct lua_value
   }
 }
 
+const char *listing_key_path(struct command_context *context, struct vm *vm, const char *table,
+                             struct lua_value key) {
+  struct path_step step = {.kind = PATH_FIELD, .form = LABEL_POINTER, .address = key.bits};
+  switch (key.tag) {
+  case TAG_INTEGER:
+    step.form = LABEL_INTEGER;
+    step.integer = value_integer(vm, key);
+    break;
+  case TAG_FLOAT:
+    step.form = LABEL_NUMBER;
+    step.number = value_number(vm, key);
+    break;
+  case TAG_TRUE:
+  case TAG_FALSE:
+    step.form = LABEL_BOOLEAN;
+    step.integer = key.tag == TAG_TRUE;
+    break;
+  default:
+    if (value_is_object(key) && value_is_string(key) &&
+        (step.text = string_bytes(vm, key.bits, &step.size)))
+      step.form = LABEL_TEXT;
+  }
+  struct text text = {0};
+  bool fits = text_add_string(&text, table) && path_format_step(&step, &text);
+  const char *path = fits ? arena_copy(context->arena, text.items, text.count) : NULL;
+  vector_free(&text);
+  return path ? path : "?";
+}
+
 /* ---- The biggest of many --------------------------------------------------------------------- */
 
 static int by_size(const void *left, const void *right, void *context) {
@@ -103,16 +132,16 @@ static struct inspect_error *find_paths(struct command_context *context,
   struct chains_options options = {.targets = targets};
   struct chains chains;
   TRY(chains_search(graph, &options, context->work, &chains));
-  struct chain chain = {0};
   struct text text = {0};
   for (size_t i = 0; i < biggest->count; i++) {
+    struct chain chain = {0};
     text.count = 0;
     if (chains_get(graph, &chains, &options, biggest->items[i].object, &chain) &&
         chain_to_path(session, &chain, NULL, &text))
       paths[i] = arena_copy(context->arena, text.items, text.count);
+    vector_free(&chain);
   }
   vector_free(&text);
-  vector_free(&chain);
   chains_free(&chains);
   return NULL;
 }

@@ -24,6 +24,10 @@ struct cell listing_value(struct command_context *context, struct vm *vm, struct
 /* "number", "table", ...: static. */
 const char *listing_value_type(struct inspect_session *session, struct lua_value value);
 
+/* The path of an entry of the table at the path `table`: _G.npcs, registry[3]. In arena memory. */
+const char *listing_key_path(struct command_context *context, struct vm *vm, const char *table,
+                             struct lua_value key);
+
 /* ---- The biggest of many --------------------------------------------------------------------- */
 
 struct biggest_entry {

@@ -86,9 +86,9 @@ const struct source_segment *source_segment_at(const struct source *source, uint
 /* The mapped file that covers the address, or NULL. */
 const struct source_mapping *source_mapping_at(const struct source *source, uint64_t address);
 
-/* The name of the function that starts at or contains a code address, with the files found through
- * libdwfl (main program, shared libraries; symbol table or dynamic symbols). False if there is no
- * file or no symbol. `*name` is escaped and lives in the source's arena. Slow the first time
+/* The name of the function or variable that starts at or contains an address, with the files found
+ * through libdwfl (main program, shared libraries; symbol table or dynamic symbols). False if there
+ * is no file or no symbol. `*name` is escaped and lives in the source's arena. Slow the first time
  * (opens all modules), then fast. */
 bool source_symbol(struct source *source, uint64_t address, const char **name);
 

@@ -1,10 +1,10 @@
-/* symbols.c - names of functions, through libdwfl.
+/* symbols.c - names of functions and variables, through libdwfl.
  *
  * Each module (a file mapped at one base address) is opened when an address in it is first asked
  * for: the file that files.c found and checked is reported to a Dwfl of its own, and its functions
- * become a table sorted by address. libdwfl chooses .symtab, .dynsym, the compressed table of
- * .gnu_debugdata or a separate debug file; the latter is taken only from this machine and by
- * build-id, never from the network.
+ * and variables become a table sorted by address. libdwfl chooses .symtab, .dynsym, the compressed
+ * table of .gnu_debugdata or a separate debug file; the latter is taken only from this machine and
+ * by build-id, never from the network.
  *
  * A core without NT_FILE names no mappings; there libdwfl finds the modules through the dynamic
  * linker's list in the core (dwfl_core_file_report), and one table holds all their functions.
@@ -51,7 +51,8 @@ static int compare_functions(const void *left, const void *right) {
   return strcmp(a->raw, b->raw);
 }
 
-/* Adds symbol `index` if it is a function that the module defines. False: out of memory. */
+/* Adds symbol `index` if it is a function or variable that the module defines. False: out of
+ * memory. */
 static bool add_function(struct module *module, Dwfl_Module *dwfl_module, int index) {
   GElf_Sym symbol;
   GElf_Addr address;
@@ -59,7 +60,7 @@ static bool add_function(struct module *module, Dwfl_Module *dwfl_module, int in
       dwfl_module_getsym_info(dwfl_module, index, &symbol, &address, NULL, NULL, NULL);
   unsigned type = GELF_ST_TYPE(symbol.st_info), binding = GELF_ST_BIND(symbol.st_info);
   if (!name || !*name || symbol.st_shndx == SHN_UNDEF) return true;
-  if (type != STT_FUNC && type != STT_GNU_IFUNC) return true;
+  if (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_OBJECT) return true;
   uint64_t size = symbol.st_size ? symbol.st_size : 1;
   if (size > UINT64_MAX - address) return true;
   struct function function = {.start = address, .end = address + size, .raw = name};
@@ -168,10 +169,28 @@ static void open_core_modules(struct source *source, struct module *module) {
   order_functions(module);
 }
 
+/* The mapping of an address or, for variables that begin as zeros, which have no place in the file,
+ * the one before it. */
+static const struct source_mapping *mapping_of(const struct source *source, uint64_t address) {
+  enum { MOST_ZEROS = 1 << 26 };
+  const struct source_mapping *mapping = source_mapping_at(source, address);
+  if (mapping) return mapping;
+  size_t low = 0, high = source->mapping_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (source->mappings[middle].end <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  const struct source_mapping *before = low ? &source->mappings[low - 1] : NULL;
+  return before && address - before->end < MOST_ZEROS ? before : NULL;
+}
+
 /* The module of an address, opened if it is new; NULL if there is none. */
 static struct module *module_at(struct source *source, uint64_t address) {
   struct source_symbols *symbols = source->elf->symbols;
-  const struct source_mapping *mapping = source_mapping_at(source, address);
+  const struct source_mapping *mapping = mapping_of(source, address);
   if (!mapping && source->mapping_count) return NULL;
   const struct source_disk_file *file = mapping ? source_disk_file(source, mapping) : NULL;
   if (mapping && (!file || !file->base)) return NULL;

@@ -21,6 +21,7 @@ PAGES = {
     "find-strings": ["find", "--string", "*garbage*", "--garbage"],
     "retained": ["retained"],
     "retained-object": ["retained", "package.loaded", "--depth", "3", "--limit", "3"],
+    "registry": ["registry"],
     "strings": ["strings"],
     "strings-duplicates": ["strings", "--duplicates"],
     "tables": ["tables", "--limit", "8"],
