@@ -1,5 +1,6 @@
 """The plugin in gdb: the same bytes as the shell, however the core was loaded, and no traceback."""
 
+import json
 import os
 import pty
 import re
@@ -30,6 +31,12 @@ COMMANDS = [
     ("states", "--json"),
     ("bt", "--all --locals"),
     ("coroutines", "--json"),
+    ("heap", "--by shape --limit 5"),
+    ("heap", "--json"),
+    ("tables", "--waste"),
+    ("strings", ""),
+    ("globals", ""),
+    ("registry", ""),
     ("paths", "_G.test_table"),
     ("paths", 'package.loaded["game.arena"].listeners -k 3'),
 ]
@@ -54,6 +61,17 @@ def test_same_bytes_as_the_shell(server_core, command, arguments):
     expected = inspect(core, command, *shell_words(arguments)).stdout
     assert expected
     assert gdb_output(f"lua-{command} {arguments}", ["-c", core]) == expected
+
+
+def test_entries_of_lists_have_numbers(server_core):
+    """@N is entry N of the last list: a member of a class, a table, a global."""
+    for command in ("heap --sort name", "globals"):
+        first = inspect(server_core.path, *command.split(), "--json").stdout
+        rows = json.loads(first)
+        rows = rows.get("groups") or [r for r in rows["globals"] if r["address"]]
+        address = rows[1].get("example") or rows[1]["address"]
+        shown = gdb(f"lua-{command}", "lua-paths @2", start=["-c", server_core.path])
+        assert f"\n{address}   " in shown.stdout, command
 
 
 def test_however_the_core_was_loaded(server_core):

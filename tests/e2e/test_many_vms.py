@@ -161,6 +161,35 @@ def test_chains(core):
     assert patterns["second upvalue"].endswith(":upvalue(2)")
 
 
+def test_groups_of_each_add_up_to_those_of_all(core):
+    def counted(*arguments):
+        groups = document(core, "heap", *arguments)["groups"]
+        return Counter({(g["type"], g["name"]): g["count"] for g in groups})
+
+    parts = Counter()
+    for vm in range(1, VMS + 1):
+        parts += counted("--vm", vm)
+    assert counted() == parts
+    total = document(core, "tables")["total"]
+    each = [document(core, "tables", "--vm", vm)["total"] for vm in range(1, VMS + 1)]
+    for key, value in total.items():
+        assert value == sum(one[key] for one in each)
+
+
+def test_registry_of_each(core):
+    registries = document(core, "registry")["registries"]
+    assert [registry["vm"] for registry in registries] == list(range(1, VMS + 1))
+    for registry in registries:
+        assert registry["references"]["live"] >= DESCRIPTIONS["reference"]
+        assert registry["references"]["intact"]
+        assert registry["pointers"]
+        alone = document(core, "registry", "--vm", registry["vm"])["registries"]
+        assert alone == [registry]
+    found = document(core, "globals")["globals"]
+    names = [{row["path"] for row in found if row["vm"] == vm} for vm in (1, 2, 3, 4)]
+    assert names[0] and all(each == names[0] for each in names)
+
+
 def test_time_grows_with_the_heap_not_its_square(host):
     core = dumped(host.parent, host, "100000", name="large")
     _, one = cpu_seconds(lambda: inspect(core, "leaks", "--vm", "1"))
