@@ -93,14 +93,32 @@ static uint32_t intern_text(struct classifier *state, object_id object, bool fit
 
 /* ---- Functions, prototypes, threads ---------------------------------------------------------- */
 
+/* "C function string.format" or, without a name, "C function lua5.4+0x1a2b": its place in the file.
+ * `*fits` is false when memory is out; false: nothing is known. */
+static bool add_code(struct classifier *state, uint64_t code, const char *prefix, bool *fits) {
+  const char *name = heap_c_function_name(state->heap, code);
+  *fits = true;
+  if (name) {
+    *fits = text_printf(&state->text, "%sC function %s", prefix, name);
+    return true;
+  }
+  const struct source_mapping *mapping = source_mapping_at(state->heap->source, code);
+  if (!mapping || !mapping->path) return false;
+  const char *slash = strrchr(mapping->path, '/'), *file = slash ? slash + 1 : mapping->path;
+  unsigned long long offset = code - mapping->start + mapping->file_offset;
+  *fits = text_printf(&state->text, "%sC function ", prefix) &&
+          text_escape(&state->text, file, strlen(file), 0) &&
+          text_printf(&state->text, "+0x%llx", offset);
+  return true;
+}
+
 static uint32_t class_of_code(struct classifier *state, object_id object, uint64_t code,
                               const char *prefix) {
   uint64_t key = mix(mix(KEY_CODE, state->graph->type[object]), code);
   uint32_t class = number_map_get(&state->by_key, key);
   if (class != NO_NUMBER) return class;
-  const char *name = heap_c_function_name(state->heap, code);
-  if (!name) return known(state, key, 0);
-  bool fits = text_printf(&state->text, "%sC function %s", prefix, name);
+  bool fits;
+  if (!add_code(state, code, prefix, &fits)) return known(state, key, 0);
   return known(state, key, intern_text(state, object, fits, CLASS_BY_SYMBOL));
 }
 

@@ -7,7 +7,8 @@
  *                      the name of the metatable in the registry (luaL_newmetatable)
  *   tables             their shape (shapes.h): {desc, time}, [string], {[string] = Npc}
  *   functions          where they are defined: function room.lua:41; C functions by symbol or
- *                      library name: C function string.format
+ *                      library name: C function string.format; else by their place in the file
+ *                      of the program or library: C function lua5.4+0x1a2b
  *   prototypes         prototype room.lua:41
  *   threads            the function they began with: coroutine room.lua:41
  * Strings, upvalues and all for which there is no evidence have class 0: their type says all.
