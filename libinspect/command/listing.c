@@ -1,6 +1,8 @@
 /* listing.c - numbers, limits, and what to try next. */
 #include "command/listing.h"
 
+#include "report/flow.h"
+
 size_t listing_limit(const struct command_context *context, size_t count, size_t usual) {
   uint64_t limit = context->options->limit ? context->options->limit : usual;
   return count < limit ? count : (size_t)limit;
@@ -160,6 +162,17 @@ struct inspect_error *listing_paths(struct command_context *context, const struc
   if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
   context->partial = true;
   return NULL;
+}
+
+struct cell listing_path(struct command_context *context, const char *path) {
+  enum { MOST_COLUMNS = 44 };
+  struct text text = {0};
+  const char *shown = path;
+  if (path && !context->options->wide && text_add_string(&text, path) &&
+      flow_cut(&text, 0, MOST_COLUMNS, 0))
+    shown = arena_copy(context->arena, text.items, text.count);
+  vector_free(&text);
+  return cell_words(shown);
 }
 
 /* ---- The end of a list ----------------------------------------------------------------------- */

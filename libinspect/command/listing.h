@@ -54,6 +54,9 @@ void biggest_finish(struct biggest *biggest, const struct heap *heap);
 MUST_CHECK struct inspect_error *listing_paths(struct command_context *context,
                                                const struct biggest *biggest, const char **paths);
 
+/* Such a path in a column of a table: cut so that others have room, unless --wide is given. */
+struct cell listing_path(struct command_context *context, const char *path);
+
 /* ---- The end of a list ----------------------------------------------------------------------- */
 
 /* "12 more groups: --limit 37", muted; nothing if all were shown. `what` is the plural. */

@@ -248,7 +248,7 @@ static void page_biggest(struct command_context *context, const struct string_li
     table_cell(table, listing_number(context, object));
     table_cell(table, cell_count(size));
     table_cell(table, cell_bytes(graph_bytes(graph, object)));
-    table_cell(table, cell_words(path_to_page(context, list->paths[i])));
+    table_cell(table, listing_path(context, list->paths[i]));
     table_cell(table, cell_text(bytes, size));
   }
   listing_more(context, list->shown.count, list->shown.offered, "strings");
@@ -306,7 +306,7 @@ static void page_duplicates(struct command_context *context, const struct string
     table_cell(table, cell_count(group->count));
     table_cell(table, cell_bytes(group->bytes));
     table_cell(table, cell_bytes(saved_by(group)));
-    table_cell(table, cell_words(path_to_page(context, list->paths[i])));
+    table_cell(table, listing_path(context, list->paths[i]));
     table_cell(table, cell_text(bytes, size));
   }
   listing_more(context, list->shown.count, list->groups.count, "groups");

@@ -278,7 +278,7 @@ static void page_tables(struct command_context *context, const struct table_list
     struct table_use use = measure(session, object);
     table_row(table);
     table_cell(table, listing_number(context, object));
-    table_cell(table, cell_words(path_to_page(context, list->paths[i])));
+    table_cell(table, listing_path(context, list->paths[i]));
     table_cell(table, cell_bytes(graph_bytes(&session->heap.graph, object)));
     table_cell(table, cell_words(of(context->arena, use.array_used, use.array_slots)));
     table_cell(table, cell_words(of(context->arena, use.hash_used, use.hash_nodes)));
