@@ -156,6 +156,7 @@ static bool group_references(struct command_context *context, struct registry *r
     struct reference_group group = {.name = name, .type = type, .count = end - i, .first = i};
     group.is_suspect =
         group.count >= SUSPECT_COUNT && (double)group.count >= SUSPECT_SHARE * (double)list->count;
+    context->found |= group.is_suspect;
     if (!retain(session, list->items + i, &group) || !vector_push(&registry->groups, group))
       return false;
   }
@@ -234,7 +235,8 @@ const char registry_help[] =
     "\n"
     "A reference lives until luaL_unref gives it back; the free ones form a list that is walked to "
     "tell them from live ones. A group of many is a suspect: code that refers to a value for each "
-    "request and forgets to give it back leaks here, where no Lua code can see it.\n"
+    "request and forgets to give it back leaks here, where no Lua code can see it. Exit status: 1 "
+    "if there is a suspect.\n"
     "\n"
     "Examples:\n"
     "  lua-registry --limit 5\n"

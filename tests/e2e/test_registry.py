@@ -91,6 +91,7 @@ def test_references_of_other_releases(tmp_path, number):
 
 
 def test_kept_cores(packed_core):
+    assert inspect(packed_core.path, "registry").returncode == 0
     (found,) = document(packed_core.path, "registry")["registries"]
     assert found["references"]["live"] == found["references"]["free"] == 0
     named = {row["path"]: row for row in found["named"]}
@@ -101,6 +102,7 @@ def test_kept_cores(packed_core):
 def test_page(tmp_path):
     run = Run(["lua5.4"], 2, tmp_path)
     result = inspect(run.core, "registry")
+    assert result.returncode == 1  # there is a suspect
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 100
     count = run.said["Session"]
