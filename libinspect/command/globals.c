@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command/listing.h"
+#include "command/value_line.h"
 #include "lua/standard.h"
 
 enum { USUAL = 40 };
@@ -148,15 +149,15 @@ static void data_global(struct command_context *context, struct data *row,
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   bool is_object = global->object != NO_OBJECT;
-  struct vm *vm = &session->heap.vms[global->vm].vm;
+  struct heap_vm *owner = &session->heap.vms[global->vm];
   data_cell(row, "vm", cell_plain(global->vm + 1));
   data_cell(row, "path", cell_words(global->path));
   data_cell(row, "kind", cell_words(KINDS[global->kind]));
-  data_cell(row, "type", cell_words(listing_value_type(session, global->value)));
+  data_cell(row, "type", cell_words(value_type_name(global->value)));
   bool is_boolean = global->value.tag == TAG_TRUE || global->value.tag == TAG_FALSE;
   data_cell(row, "value",
             is_boolean ? cell_boolean(global->value.tag == TAG_TRUE)
-                       : listing_value(context, vm, global->value));
+                       : listing_value(context, owner, global->value));
   data_cell(row, "class",
             is_object && session->is_classified
                 ? cell_words(classes_name(&session->classes, graph, global->object))
@@ -220,7 +221,7 @@ static void page_list(struct command_context *context, const struct globals *glo
     table_row(table);
     table_cell(table, is_object ? listing_number(context, global->object) : cell_words("-"));
     table_cell(table, cell_words(global->path));
-    table_cell(table, listing_value(context, &session->heap.vms[global->vm].vm, global->value));
+    table_cell(table, listing_value(context, &session->heap.vms[global->vm], global->value));
     table_cell(table,
                is_object && session->is_dominated ? cell_bytes(global->retained) : cell_words("-"));
     table_cell(table, cell_words(class));

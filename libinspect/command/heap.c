@@ -297,7 +297,7 @@ static void page_next(struct command_context *context, const struct heap_groups 
               (unsigned long long)heap_address(&context->session->heap, first->group->example));
   if (groups->by != BY_CLASS) listing_try(context, line, "lua-heap");
   if (groups->by != BY_SHAPE) listing_try(context, line, "lua-heap --by shape");
-  if (options->sort != ORDER_RETAINED) listing_try(context, line, "lua-heap --sort retained");
+  listing_try(context, line, "lua-retained");
   if (!options->only_garbage && groups->garbage.objects)
     listing_try(context, line, "lua-heap --garbage");
 }

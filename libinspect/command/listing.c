@@ -1,6 +1,7 @@
 /* listing.c - numbers, limits, and what to try next. */
 #include "command/listing.h"
 
+#include "command/value_line.h"
 #include "report/flow.h"
 
 size_t listing_limit(const struct command_context *context, size_t count, size_t usual) {
@@ -25,53 +26,20 @@ static object_id object_of(const struct inspect_session *session, struct lua_val
   return value_is_object(value) ? heap_object_at(&session->heap, value.bits) : NO_OBJECT;
 }
 
-struct cell listing_value(struct command_context *context, struct vm *vm, struct lua_value value) {
+struct cell listing_value(struct command_context *context, struct heap_vm *owner,
+                          struct lua_value value) {
   struct inspect_session *session = context->session;
   object_id object = object_of(session, value);
   if (object != NO_OBJECT && session->heap.graph.type[object] == OBJECT_STRING) {
     size_t size;
-    const char *bytes = string_bytes(vm, value.bits, &size);
+    const char *bytes = string_bytes(&owner->vm, value.bits, &size);
     return cell_text(bytes, size);
   }
   if (object != NO_OBJECT) return cell_words(describe_object(session, object, context->arena));
-  switch (value.tag) {
-  case TAG_INTEGER:
-    return cell_integer(value_integer(vm, value));
-  case TAG_FLOAT:
-    return cell_number(value_number(vm, value));
-  case TAG_TRUE:
-  case TAG_FALSE:
-    return cell_words(value.tag == TAG_TRUE ? "true" : "false");
-  case TAG_LIGHT_USERDATA:
-    return cell_words(
-        arena_printf(context->arena, "light userdata 0x%llx", (unsigned long long)value.bits));
-  case TAG_LIGHT_FUNCTION: {
-    const char *name = heap_c_function_name(&session->heap, value.bits);
-    return cell_words(name ? arena_printf(context->arena, "C function %s", name) : "C function");
-  }
-  default:
-    return cell_null();
-  }
-}
-
-const char *listing_value_type(struct inspect_session *session, struct lua_value value) {
-  object_id object = object_of(session, value);
-  if (object != NO_OBJECT)
-    return object_type_name((enum object_type)session->heap.graph.type[object]);
-  switch (value.tag) {
-  case TAG_INTEGER:
-  case TAG_FLOAT:
-    return "number";
-  case TAG_TRUE:
-  case TAG_FALSE:
-    return "boolean";
-  case TAG_LIGHT_USERDATA:
-    return "light userdata";
-  case TAG_LIGHT_FUNCTION:
-    return "cfunction";
-  default:
-    return NULL;
-  }
+  if (value.tag == TAG_INTEGER) return cell_integer(value_integer(&owner->vm, value));
+  if (value.tag == TAG_FLOAT) return cell_number(value_number(&owner->vm, value));
+  struct value_lines lines = {.session = session, .arena = context->arena};
+  return cell_words(value_line(&lines, owner, value));
 }
 
 const char *listing_key_path(struct command_context *context, struct vm *vm, const char *table,

@@ -18,11 +18,10 @@ struct cell listing_number(struct command_context *context, object_id object);
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-/* A value that may be no object: a number, "text", true, or what describe_object says. */
-struct cell listing_value(struct command_context *context, struct vm *vm, struct lua_value value);
-
-/* "number", "table", ...: static. */
-const char *listing_value_type(struct inspect_session *session, struct lua_value value);
+/* A value as a cell of its own type: a number, text; else in words (value_line.h), of an object
+ * what describe_object says. */
+struct cell listing_value(struct command_context *context, struct heap_vm *owner,
+                          struct lua_value value);
 
 /* The path of an entry of the table at the path `table`: _G.npcs, registry[3]. In arena memory. */
 const char *listing_key_path(struct command_context *context, struct vm *vm, const char *table,

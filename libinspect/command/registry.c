@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command/registry.h"
+#include "command/value_line.h"
 #include "graph/class_names.h"
 
 enum { SUSPECT_COUNT = 100 };
@@ -108,7 +109,7 @@ static void sort(struct registry_entries *list) {
 static const char *name_of(struct inspect_session *session, const struct registry_entry *entry) {
   const struct graph *graph = &session->heap.graph;
   if (entry->object == NO_OBJECT || !session->is_classified) {
-    const char *type = listing_value_type(session, entry->value);
+    const char *type = value_type_name(entry->value);
     return type ? type : "value";
   }
   return classes_name(&session->classes, graph, entry->object);
@@ -152,7 +153,7 @@ static bool group_references(struct command_context *context, struct registry *r
     const char *name = name_of(session, &list->items[i]);
     for (end = i + 1; end < list->count && strcmp(name, name_of(session, &list->items[end])) == 0;)
       end++;
-    const char *type = listing_value_type(session, list->items[i].value);
+    const char *type = value_type_name(list->items[i].value);
     struct reference_group group = {.name = name, .type = type, .count = end - i, .first = i};
     group.is_suspect =
         group.count >= SUSPECT_COUNT && (double)group.count >= SUSPECT_SHARE * (double)list->count;

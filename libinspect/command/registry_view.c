@@ -1,5 +1,6 @@
 /* registry_view.c - registries as data and as page. */
 #include "command/registry.h"
+#include "command/value_line.h"
 
 enum { USUAL = 15 };
 
@@ -13,11 +14,11 @@ static const char *symbol_of(struct inspect_session *session, struct lua_value k
 static void data_entry(struct command_context *context, const struct registry *registry,
                        struct data *row, const struct registry_entry *entry) {
   struct inspect_session *session = context->session;
-  struct vm *vm = &session->heap.vms[registry->vm].vm;
+  struct heap_vm *owner = &session->heap.vms[registry->vm];
   bool is_object = entry->object != NO_OBJECT;
   data_cell(row, "path", cell_words(entry->path));
-  data_cell(row, "type", cell_words(listing_value_type(session, entry->value)));
-  data_cell(row, "value", listing_value(context, vm, entry->value));
+  data_cell(row, "type", cell_words(value_type_name(entry->value)));
+  data_cell(row, "value", listing_value(context, owner, entry->value));
   data_cell(row, "class",
             is_object && session->is_classified
                 ? cell_words(classes_name(&session->classes, &session->heap.graph, entry->object))
@@ -175,7 +176,7 @@ static void page_entries(struct command_context *context, const struct registry 
     table_row(table);
     table_cell(table, is_object ? listing_number(context, entry->object) : cell_words("-"));
     table_cell(table, cell_words(entry->path));
-    table_cell(table, listing_value(context, &session->heap.vms[registry->vm].vm, entry->value));
+    table_cell(table, listing_value(context, &session->heap.vms[registry->vm], entry->value));
     table_cell(table,
                is_object && session->is_dominated ? cell_bytes(entry->retained) : cell_words("-"));
     table_cell(table, cell_words(note_of(context, entry)));

@@ -290,10 +290,12 @@ static void page_tables(struct command_context *context, const struct table_list
 
 static void page_next(struct command_context *context, const struct table_list *list) {
   struct line *line = listing_next(context);
-  if (list->biggest.count)
-    listing_try(
-        context, line, "lua-paths 0x%llx",
-        (unsigned long long)heap_address(&context->session->heap, list->biggest.items[0].object));
+  if (list->biggest.count) {
+    object_id first = list->biggest.items[0].object;
+    unsigned long long address = heap_address(&context->session->heap, first);
+    listing_try(context, line, "lua-print 0x%llx", address);
+    listing_try(context, line, "lua-paths 0x%llx", address);
+  }
   listing_try(context, line, context->options->waste ? "lua-tables" : "lua-tables --waste");
   listing_try(context, line, "lua-heap --by shape");
 }
