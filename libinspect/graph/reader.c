@@ -167,7 +167,7 @@ static bool mark_taken(struct reader *reader) {
 }
 
 /* Takes one reference of the object that is being visited: see visit.h. */
-static inline void take(struct visitor *visitor, enum reference_kind kind, uint64_t address,
+INLINE void take(struct visitor *visitor, enum reference_kind kind, uint64_t address,
                         uint8_t tag, uint64_t detail, bool in_hash, bool trusted) {
   struct reader *reader = visitor->sink;
   struct discovery *found = reader->found;
@@ -223,6 +223,12 @@ static struct inspect_error *take_size(struct reader *reader, size_t index) {
 }
 
 /* Visits the object at an address, as what a reference says that it is. */
+/* For targets that are not plain: no haste. */
+static void take_slowly(struct visitor *visitor, enum reference_kind kind, uint64_t address,
+                        uint8_t tag, uint64_t detail, bool in_hash, bool trusted) {
+  take(visitor, kind, address, tag, detail, in_hash, trusted);
+}
+
 static inline bool visit_as(struct reader *reader, uint64_t address, uint8_t tag) {
   reader->visit.flags = 0;
   reader->visit.bytes = reader->visit.absurd = 0;
@@ -232,7 +238,7 @@ static inline bool visit_as(struct reader *reader, uint64_t address, uint8_t tag
   struct visitor visitor = {
       .vm = &reader->vm, .visit = &reader->visit, .address = address, .sink = reader};
   return reader->is_plain ? visit_object(&visitor, tag, true, take)
-                          : visit_object(&visitor, tag, false, take);
+                          : visit_object(&visitor, tag, false, take_slowly);
 }
 
 /* Visits an object that is not of the kind that the reference to it says: as what it is, if it is

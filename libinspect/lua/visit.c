@@ -165,12 +165,16 @@ bool lua54_visit(struct vm *vm, uint64_t address, uint8_t tag, struct visit *vis
 }
 
 void lua54_prefetch(struct vm *vm, const uint8_t *bytes) {
+  enum { LINE = 64 };
   const struct layout *layout = vm->layout;
   if (load_field(layout, bytes, GCObject_tt) != TAG_TABLE) return;
   size_t hint = vm->memory.hint;
   uint64_t nodes = load_field(layout, bytes, Table_node);
   const struct address_range *range = address_map_find(vm->memory.map, nodes, &hint);
-  if (range) __builtin_prefetch(range->bytes + (nodes - range->start));
+  if (range) {
+    __builtin_prefetch(range->bytes + (nodes - range->start));
+    __builtin_prefetch(range->bytes + (nodes - range->start) + LINE);
+  }
   uint64_t array = load_field(layout, bytes, Table_array);
   if (!array) return;
   range = address_map_find(vm->memory.map, array, &hint);
