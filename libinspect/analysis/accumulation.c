@@ -3,7 +3,9 @@
  * 1. Sets that weigh enough to matter in a sum are candidates, the heaviest MOST_CANDIDATES.
  * 2. The holder of each: its dominator with most of it, if that one's references agree. One pass
  *    over all references finds holders for those candidates where they do not.
- * 3. Candidates with one holder are one accumulation; what lies inside of a heavier one goes. */
+ * 3. A candidate whose mass spreads further within its members (rooms, each with a long list) makes
+ *    way for what is inside, as much as that is.
+ * 4. Candidates with one holder are one accumulation; what lies inside of a heavier one goes. */
 #include "analysis/accumulation.h"
 
 #include <math.h>
@@ -20,6 +22,8 @@ struct candidate {
   object_id entry;
   reference_id reference;
   bool is_shared;
+  double weight; /* of the set, half if it is shared                     */
+  double rank;   /* the same without what is told better further inside  */
 };
 
 struct piling {
@@ -218,9 +222,36 @@ static uint64_t entries_of(const struct candidate *candidate, const struct sprea
   return larger(candidate->values, candidate->keys);
 }
 
-static double weight_of(const struct piling *piling, size_t number) {
-  double weight = set_of(piling, number)->weight;
-  return piling->candidates[number].is_shared ? weight / 2 : weight;
+/* Whether `inner` says better where the mass of `outer` is: most of it, over more things each. */
+static bool tells_better(const struct piling *piling, size_t inner, size_t outer) {
+  const struct spread_set *a = set_of(piling, inner), *b = set_of(piling, outer);
+  return a != b && piling->candidates[inner].weight >= LEAST_WEIGHT &&
+         piling->candidates[inner].holder != NO_OBJECT &&
+         (double)a->bytes * 2 >= (double)b->bytes &&
+         a->weight * (double)b->bytes > b->weight * (double)a->bytes &&
+         spread_is_inside(&piling->spread, piling->candidates[inner].set,
+                          piling->candidates[outer].set);
+}
+
+static int by_rank(const void *a, const void *b) {
+  const struct candidate *x = a, *y = b;
+  if (x->rank != y->rank) return x->rank > y->rank ? -1 : 1;
+  return (x->set > y->set) - (x->set < y->set);
+}
+
+static void rank(struct piling *piling) {
+  for (size_t i = 0; i < piling->count; i++)
+    piling->candidates[i].weight =
+        set_of(piling, i)->weight / (piling->candidates[i].is_shared ? 2 : 1);
+  for (size_t i = 0; i < piling->count; i++) {
+    double told = 0, bytes = (double)set_of(piling, i)->bytes;
+    for (size_t j = 0; j < piling->count; j++) {
+      double share = (double)set_of(piling, j)->bytes / bytes;
+      if (tells_better(piling, j, i) && share > told) told = share;
+    }
+    piling->candidates[i].rank = piling->candidates[i].weight * (told < 1 ? 1 - told : 0);
+  }
+  qsort(piling->candidates, piling->count, sizeof *piling->candidates, by_rank);
 }
 
 /* The accumulation of the same holder, or a new one. Candidates come in order of weight, so the
@@ -240,7 +271,8 @@ static struct accumulation *accumulation_for(struct piling *piling, size_t numbe
       .is_shared = candidate->is_shared,
       .is_nested = is_nested(set),
   };
-  if (item.holders == 1) item.retained = graph_bytes(piling->graph, item.holder);
+  item.retained =
+      candidate->is_shared ? graph_bytes(piling->graph, item.holder) : set->holders_bytes;
   return vector_push(result, item) ? &result->items[result->count - 1] : NULL;
 }
 
@@ -272,7 +304,7 @@ static struct inspect_error *accumulate(struct piling *piling, struct accumulati
     piling->part_of[i] = (size_t)(item - result->items);
     uint64_t entries = entries_of(candidate, set);
     if (entries > item->entries) item->entries = entries;
-    item->weight += weight_of(piling, i) * left;
+    item->weight += candidate->weight * left;
     item->retained += set->bytes;
     if (set->holders > item->holders && !candidate->is_shared) item->holders = set->holders;
   }
@@ -310,6 +342,7 @@ static struct inspect_error *find(struct piling *piling, struct accumulations *r
   choose_candidates(piling);
   if (!mark_members(piling)) return error_no_memory();
   TRY(find_holders(piling));
+  rank(piling);
   TRY(accumulate(piling, result));
   finish(piling, result);
   return NULL;

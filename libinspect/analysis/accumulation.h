@@ -28,7 +28,7 @@ struct accumulation {
                              nodes of a list or tree                                                */
   uint64_t like;     /* of these, of the sort of `entry`                                       */
   uint64_t retained; /* bytes of the holder, if the entries are most of what it retains; else
-                        of the entries and the one holder itself                               */
+                        of the entries and the holders themselves                              */
   double share;      /* of the live bytes, stacks included                                     */
   double weight;     /* 0..1                                                                   */
   bool is_shared;    /* entries are held elsewhere as well                                     */

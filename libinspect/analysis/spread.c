@@ -83,9 +83,10 @@ static uint32_t set_for(struct search *search, uint32_t set, uint64_t signature,
 }
 
 /* What was counted of the holder that was open. */
-static void close_holder(struct spread_set *set) {
+static void close_holder(const struct graph *graph, struct spread_set *set) {
   if (!set->open_tops) return;
   set->holders++;
+  if (set->open != NO_OBJECT) set->holders_bytes += graph_bytes(graph, set->open);
   set->holder_sum += times_log(set->open_bytes);
   if (set->open_bytes > set->holder_bytes || !set->holder_tops) {
     set->holder = set->open;
@@ -105,7 +106,7 @@ static bool add(struct search *search, uint32_t number, object_id holder, object
   if (!vector_push(&set->members, object)) return false;
   if (below) set->promise += (double)bytes * log2((double)below + 1);
   if (!is_nested) {
-    if (set->open != holder || !set->open_tops) close_holder(set);
+    if (set->open != holder || !set->open_tops) close_holder(spread->graph, set);
     set->open = holder;
     set->open_bytes += bytes;
     set->open_tops++;
@@ -178,18 +179,18 @@ static void recount(const struct spread *spread, struct spread_set *set, uint64_
                     size_t count) {
   qsort(tops, count, sizeof *tops, by_number);
   set->tops = set->holders = set->holder_tops = 0;
-  set->bytes = set->holder_bytes = set->open_bytes = set->open_tops = 0;
+  set->bytes = set->holder_bytes = set->holders_bytes = set->open_bytes = set->open_tops = 0;
   set->holder_sum = 0;
   for (size_t i = 0; i < count; i++) {
     object_id object = (object_id)tops[i], holder = (object_id)(tops[i] >> 32);
-    if (holder != set->open) close_holder(set);
+    if (holder != set->open) close_holder(spread->graph, set);
     set->open = holder;
     set->open_tops++;
     set->open_bytes += spread->dominators->retained[object];
     set->tops++;
     set->bytes += spread->dominators->retained[object];
   }
-  close_holder(set);
+  close_holder(spread->graph, set);
 }
 
 /* For a set whose members lie in each other: its tops, and the sum of x log2 x over all members,
@@ -237,7 +238,7 @@ static struct inspect_error *weigh(struct search *search) {
   double most = (double)spread->live_bytes * log2((double)spread->live_objects + 1);
   for (size_t i = 1; i < spread->items.count; i++) { /* parents come first */
     struct spread_set *set = &spread->items.items[i];
-    close_holder(set);
+    close_holder(spread->graph, set);
     if ((nests(set) || nests(&spread->items.items[set->parent])) && !unnest(spread, set))
       return error_no_memory();
     double bits = set->holder_sum - set->sum; /* times bytes */

@@ -40,6 +40,7 @@ struct spread_set {
   object_id holder;                         /* the one with most bytes; NO_OBJECT: the roots */
   uint64_t holder_bytes;                    /* ... how many                                 */
   size_t holder_tops;                       /* ... and tops                                 */
+  uint64_t holders_bytes;                   /* of all holders themselves                     */
   double weight;
 
   /* While it is being filled. */

@@ -63,7 +63,7 @@ struct command_options {
   double min_age;             /* [0] seconds                                        */
   const char *description;    /* [NULL] a glob as in fnmatch(3)                     */
   bool all_weak;              /* [false]                                            */
-  bool all;                   /* [false] list every survivor                        */
+  bool all;                   /* [false] list every survivor; triage: every suspect */
   struct cause_choice cause;  /* [all causes]                                       */
   struct path_list cut;       /* [none] the last reference of each is taken away    */
 
@@ -222,6 +222,7 @@ struct inspect_error *command_registry(struct command_context *context);   /* re
 struct inspect_error *command_states(struct command_context *context);     /* states.c */
 struct inspect_error *command_strings(struct command_context *context);    /* strings.c */
 struct inspect_error *command_tables(struct command_context *context);     /* tables.c */
+struct inspect_error *command_triage(struct command_context *context);  /* triage.c */
 
 /* About single objects. */
 struct inspect_error *command_print(struct command_context *context);        /* print.c */

@@ -34,7 +34,7 @@ static void add(struct gc_tally *tally, uint64_t bytes) {
 }
 
 static void count_object(struct inspect_session *session, struct gc_report *report, struct vm *vm,
-                         object_id object) {
+                         object_id object, bool with_marks) {
   const struct graph *graph = &session->heap.graph;
   uint64_t bytes = graph_bytes(graph, object);
   uint8_t flags = graph->flags[object], marked;
@@ -43,7 +43,7 @@ static void count_object(struct inspect_session *session, struct gc_report *repo
   if (is_fixed) add(&report->fixed, bytes);
   if (flags & OBJECT_PENDING) add(&report->pending, bytes);
   if (is_freed) add(&report->frees, bytes);
-  if (!object_mark(vm, heap_address(&session->heap, object), &marked)) return;
+  if (!with_marks || !object_mark(vm, heap_address(&session->heap, object), &marked)) return;
   enum gc_color color = mark_color(vm, marked);
   enum gc_age age = mark_age(marked);
   add(&report->colors[color], bytes);
@@ -52,20 +52,26 @@ static void count_object(struct inspect_session *session, struct gc_report *repo
   if (is_freed && age_is_old(age)) add(&report->old_frees, bytes);
 }
 
-static struct inspect_error *count(struct command_context *context, struct gc_report *report) {
+static struct inspect_error *count(struct command_context *context, bool with_marks,
+                                   struct gc_report *report) {
   enum { REPORT_EVERY = 1 << 16 };
   struct inspect_session *session = context->session;
   struct heap_vm *owner = &session->heap.vms[report->index];
   for (uint32_t i = 0; i < owner->count; i++) {
-    count_object(session, report, &owner->vm, owner->first + i);
+    count_object(session, report, &owner->vm, owner->first + i, with_marks);
     if (i % REPORT_EVERY == 0 && work_stops(context->work, "counting marks", i, owner->count))
       return error_interrupted();
   }
   return NULL;
 }
 
-static struct inspect_error *report_vm(struct command_context *context, size_t index,
-                                       struct gc_report *report) {
+/* In a pause of an incremental collector all objects are of one colour and age. */
+static bool marks_matter(const struct vm *vm) {
+  return vm->gc_state != GC_PAUSE || vm_is_generational(vm);
+}
+
+struct inspect_error *gc_report_vm(struct command_context *context, size_t index,
+                                   bool diagnosis_only, struct gc_report *report) {
   struct heap_vm *owner = &context->session->heap.vms[index];
   *report = (struct gc_report){.index = index, .owner = owner};
   enum stop_form form;
@@ -73,7 +79,7 @@ static struct inspect_error *report_vm(struct command_context *context, size_t i
   if (!collector_load(&owner->vm, form, &report->collector))
     return error_at(INSPECT_ERROR_UNREADABLE, owner->vm.global_state, NULL,
                     "the global state of VM %zu is not in the dump", index + 1);
-  TRY(count(context, report));
+  TRY(count(context, !diagnosis_only || marks_matter(&owner->vm), report));
   gc_diagnose(report, context->arena);
   return NULL;
 }
@@ -96,7 +102,7 @@ struct inspect_error *command_gc(struct command_context *context) {
   for (size_t i = 0; i < session->heap.vm_count; i++) {
     struct gc_report report;
     if (!session_selects(session, context->options, i)) continue;
-    struct inspect_error *error = report_vm(context, i, &report);
+    struct inspect_error *error = gc_report_vm(context, i, false, &report);
     if (error && error->code == INSPECT_ERROR_INTERRUPTED) break; /* the rest is left out */
     if (error) return error;
     gc_to_page(context, &report, is_only);

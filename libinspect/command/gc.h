@@ -30,6 +30,11 @@ struct gc_report {
   size_t sentence_count;
 };
 
+/* Everything of one VM, sentences included. With `diagnosis_only` the objects' marks are read only
+ * if a sentence is about them: it takes a look at every object in the target. */
+MUST_CHECK struct inspect_error *gc_report_vm(struct command_context *context, size_t index,
+                                              bool diagnosis_only, struct gc_report *report);
+
 /* Fills in the sentences. Texts live in the arena. */
 void gc_diagnose(struct gc_report *report, struct arena *arena);
 

@@ -362,7 +362,8 @@ static struct inspect_error *search(struct command_context *context, struct leak
   return link_entries(context, leaks);
 }
 
-struct inspect_error *leaks_find(struct command_context *context, struct leaks *leaks) {
+struct inspect_error *leaks_find(struct command_context *context, bool with_cut_checks,
+                                 struct leaks *leaks) {
   struct inspect_session *session = context->session;
   bool goes_on;
   *leaks = (struct leaks){0};
@@ -375,7 +376,7 @@ struct inspect_error *leaks_find(struct command_context *context, struct leaks *
   if (goes_on && leaks->survivors.count)
     TRY(unless_interrupted(context, search(context, leaks), &goes_on));
   if (goes_on) TRY(check_choice(context, leaks));
-  if (goes_on && leaks->searched)
+  if (goes_on && leaks->searched && with_cut_checks)
     TRY(unless_interrupted(context, check_cuts(context, leaks), &goes_on));
   return NULL;
 }
@@ -409,7 +410,7 @@ struct inspect_error *command_leaks(struct command_context *context) {
   if (!leaks) return error_no_memory();
   context->state = leaks;
   context->release = release;
-  TRY(leaks_find(context, leaks));
+  TRY(leaks_find(context, true, leaks));
   context->found = leaks->verdicts[VERDICT_LEAKED] > 0;
   describe_target(context, false);
   leaks_to_data(context, leaks);

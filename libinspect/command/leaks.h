@@ -49,8 +49,10 @@ struct leaks {
   bool searched;                  /* chains and causes are there                     */
 };
 
-/* Works out everything. An interruption leaves the rest out and sets context->partial. */
-MUST_CHECK struct inspect_error *leaks_find(struct command_context *context, struct leaks *leaks);
+/* Works out everything, the cut checks of causes only if they are asked for: each is a collection.
+ * An interruption leaves the rest out and sets context->partial. */
+MUST_CHECK struct inspect_error *leaks_find(struct command_context *context, bool with_cut_checks,
+                                            struct leaks *leaks);
 void leaks_free(struct leaks *leaks);
 
 /* Finds the trackers; with threads, the session is dominated meanwhile. (leaks_meanwhile.c) */
@@ -60,6 +62,11 @@ MUST_CHECK struct inspect_error *leaks_find_trackers(struct command_context *con
 /* The document (leaks_page.c, leaks_data.c). */
 void leaks_to_data(struct command_context *context, struct leaks *leaks);
 void leaks_to_page(struct command_context *context, struct leaks *leaks);
+
+/* Parts of it: keys trackers and causes; how many trackers, entries and verdicts, on a line. */
+void leaks_trackers_to_data(struct command_context *context, const struct leaks *leaks);
+void leaks_causes_to_data(struct command_context *context, const struct leaks *leaks);
+struct line *leaks_verdicts(struct command_context *context, const struct leaks *leaks);
 
 /* The heading of a cause on the page; `number` counts from 0. (leaks_heading.c) */
 void leaks_heading(struct command_context *context, const struct leaks *leaks, size_t number);

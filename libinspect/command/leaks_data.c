@@ -19,7 +19,7 @@ static struct cell fingerprint(struct arena *arena, uint64_t value) {
   return cell_words(arena_printf(arena, "%016llx", (unsigned long long)value));
 }
 
-static void data_trackers(struct command_context *context, const struct leaks *leaks) {
+void leaks_trackers_to_data(struct command_context *context, const struct leaks *leaks) {
   struct inspect_session *session = context->session;
   struct data *list = data_array(context->data, "trackers");
   for (size_t i = 0; i < leaks->trackers.list.count; i++) {
@@ -82,7 +82,7 @@ static void entry_row(void *context, size_t index, struct data *row) {
                 : cell_null());
 }
 
-static void data_causes(struct command_context *context, const struct leaks *leaks) {
+void leaks_causes_to_data(struct command_context *context, const struct leaks *leaks) {
   struct inspect_session *session = context->session;
   struct data *list = data_array(context->data, "causes");
   for (size_t i = 0; i < leaks->causes.count; i++) {
@@ -120,12 +120,12 @@ static void data_weak(struct command_context *context, const struct leaks *leaks
 }
 
 void leaks_to_data(struct command_context *context, struct leaks *leaks) {
-  data_trackers(context, leaks);
+  leaks_trackers_to_data(context, leaks);
   struct rows *rows = arena_alloc(context->arena, sizeof *rows);
   if (!rows) return;
   *rows = (struct rows){.session = context->session, .leaks = leaks};
   data_rows(context->data, "entries", leaks->shown.count, entry_row, rows);
-  data_causes(context, leaks);
+  leaks_causes_to_data(context, leaks);
   data_weak(context, leaks);
   struct data *cuts = data_array(context->data, "cuts");
   for (size_t i = 0; i < leaks->cuts.count; i++) {

@@ -20,7 +20,7 @@ static const char *plural(size_t count, const char *one, const char *many) {
   return count == 1 ? one : many;
 }
 
-static void page_verdicts(struct command_context *context, const struct leaks *leaks) {
+struct line *leaks_verdicts(struct command_context *context, const struct leaks *leaks) {
   static const enum style STYLES[] = {STYLE_BAD, STYLE_GOOD, STYLE_PLAIN, STYLE_MUTED, STYLE_BAD};
   size_t trackers = leaks->trackers.list.count;
   struct line *line = page_line(context->document, 0);
@@ -40,6 +40,7 @@ static void page_verdicts(struct command_context *context, const struct leaks *l
     line_cell(line, STYLE_MUTED, cell_count(hidden));
     line_words(line, STYLE_MUTED, " more do not match)");
   }
+  return line;
 }
 
 static void page_trackers(struct command_context *context, const struct leaks *leaks) {
@@ -341,7 +342,7 @@ void leaks_to_page(struct command_context *context, struct leaks *leaks) {
     page_weak(context, leaks);
     return;
   }
-  page_verdicts(context, leaks);
+  leaks_verdicts(context, leaks);
   page_trackers(context, leaks);
   page_weak(context, leaks);
   page_cuts(context, leaks);

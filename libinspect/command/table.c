@@ -9,6 +9,35 @@
 #include "command/options.h"
 #include "command/suggest.h"
 
+static const char triage_help[] =
+    "One page for a core that nobody has looked at: whose it is and how it ended, its VMs, what "
+    "its "
+    "memory is made of (live and garbage, by type, coroutines), a diagnosis of the collector, what "
+    "trackers say in short form, and the suspects without any tracker.\n"
+    "\n"
+    "Suspects are accumulations: many like things that one holder keeps, such as a table of a "
+    "module, an upvalue, the registry, a list of parked coroutines, a cache keyed by string, a "
+    "linked list. They are found where the retained bytes spread in the dominator tree: the weight "
+    "of a holder is its share of the live bytes, times the bits it takes to tell its like entries "
+    "apart, over the bits of all live objects; from 5 % on it is shown. Entries are alike by "
+    "class, "
+    "set of keys, function or type. What is held from several places counts half. A program's "
+    "purpose cannot be seen in a heap: a suspect is where to look first, and a large table that is "
+    "meant to be there looks like one that is not.\n"
+    "\n"
+    "Each suspect has what it retains, its share of the live bytes, how many entries, a sentence, "
+    "and a chain from a root with the reference to the holder underlined. Exit status: 1 if there "
+    "are leaks or suspects.\n"
+    "\n"
+    "Examples:\n"
+    "  lua-triage\n"
+    "      what is in this core, and where its memory has gone\n"
+    "  lua-triage --vm 2 --all\n"
+    "      one VM, with all of its suspects\n"
+    "  lua-triage --json\n"
+    "      for scripts: keys process, memory, gc, coroutines, verdicts, trackers, causes, "
+    "suspects\n";
+
 static const char leaks_help[] =
     "Shows the objects that should be gone and are still here, since when, what holds them, and "
     "how "
@@ -156,6 +185,10 @@ static const char help_help[] = "Lists the commands, or explains one of them.\n"
                                 "      what leaks answers, its options and examples\n";
 
 const struct command command_table[] = {
+    {.shown = {"triage", "[--all]",
+               "the first look: what is in the target, and where its memory has gone", triage_help},
+     .run = command_triage,
+     .options = {&option_all}},
     {.shown = {"leaks",
                "[TRACKER] [--min-age T] [--description GLOB] [--all-weak] [--cause N|FINGERPRINT] "
                "[--all] [-k N] [--from PATH] [--through KIND,...] [--avoid OBJECT] [--cut PATH]",

@@ -9,6 +9,11 @@ from support import clean_environment
 
 def dumped(folder, *command, name="program"):
     """The core of a program that prints READY and then reads a line."""
+    return dumped_saying(folder, *command, name=name)[0]
+
+
+def dumped_saying(folder, *command, name="program"):
+    """The core, and the line that begins with READY."""
     core = folder / f"{name}.core"
     process = subprocess.Popen(
         list(map(str, command)),
@@ -22,7 +27,7 @@ def dumped(folder, *command, name="program"):
     assert said.startswith("READY"), said
     write_core(process.pid, core)
     process.communicate("\n", timeout=60)
-    return core
+    return core, said
 
 
 def cpu_seconds(work):

@@ -26,6 +26,7 @@ PAGES = {
     "strings-duplicates": ["strings", "--duplicates"],
     "tables": ["tables", "--limit", "8"],
     "tables-waste": ["tables", "--waste"],
+    "triage": ["triage"],
     "paths": ["paths", "_G.parked:local(session)"],
 }
 

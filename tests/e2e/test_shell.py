@@ -32,8 +32,8 @@ def test_version():
     assert result.stdout.startswith("lua-inspect ")
 
 
-def test_leaks_is_the_default(server_core):
-    bare, named = inspect(server_core.path), inspect(server_core.path, "leaks")
+def test_triage_is_the_default(server_core):
+    bare, named = inspect(server_core.path), inspect(server_core.path, "triage")
     assert bare.returncode == named.returncode == 1
     assert bare.stdout == named.stdout != ""
 
@@ -56,8 +56,9 @@ def test_same_core_same_bytes(server_core):
 
 def test_lines_are_at_most_100_columns(server_core, make_core):
     for core in (server_core, make_core("game_server.lua", "gcore")):
-        for line in inspect(core.path, "leaks").stdout.splitlines():
-            assert len(line) <= 100
+        for command in ("leaks", "triage"):
+            for line in inspect(core.path, command).stdout.splitlines():
+                assert len(line) <= 100
 
 
 def test_closed_pipe_is_quiet(server_core):

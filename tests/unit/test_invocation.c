@@ -96,19 +96,19 @@ static void check_command(const char *line, const char *command, const char *cor
 
 static void test_grammar(void **state) {
   (void)state;
-  check_command("core", "leaks", "core", 0);
+  check_command("core", "triage", "core", 0);
   check_command("core states", "states", "core", 0);
   check_command("core lua-states", "states", "core", 0);
   check_command("--vm 1 core leaks --json", "leaks", "core", 0);
-  check_command("core --min-age 5m", "leaks", "core", 0);
+  check_command("core --all", "triage", "core", 0);
   check_command("core leaks --min-age 5m --no-progress", "leaks", "core", 0);
   check_command("--min-age 5m core leaks", "leaks", "core", 0);
-  check_command("-p 12", "leaks", NULL, 12);
+  check_command("-p 12", "triage", NULL, 12);
   check_command("-p12 states --brief", "states", NULL, 12);
   check_command("--pid=12 states", "states", NULL, 12);
   check_command("states -p 12", "states", NULL, 12);
   check_command("-- -core states", "states", "-core", 0);
-  check_command("--json -- -core", "leaks", "-core", 0);
+  check_command("--json -- -core", "triage", "-core", 0);
   check_command("help", "help", NULL, 0);
   check_command("help leaks", "help", NULL, 0);
   check_command("core help leaks", "help", NULL, 0);
@@ -164,10 +164,11 @@ static void test_target_options(void **state) {
 /* argv may be freed right after parsing. */
 static void test_words_are_copied(void **state) {
   (void)state;
-  char name[] = "lua-inspect", core[] = "core", option[] = "--description=npc";
-  char *argv[] = {name, core, option, NULL};
+  char name[] = "lua-inspect", core[] = "core", command[] = "leaks";
+  char option[] = "--description=npc";
+  char *argv[] = {name, core, command, option, NULL};
   struct inspect_invocation *invocation;
-  assert_null(inspect_invocation_parse(3, argv, &invocation));
+  assert_null(inspect_invocation_parse(4, argv, &invocation));
   memset(core, 'x', 4);
   memset(option, 'x', sizeof option - 1);
   assert_string_equal(invocation->target.core, "core");
@@ -241,11 +242,11 @@ static void test_leaks_options(void **state) {
 
 static void test_other_options(void **state) {
   (void)state;
-  struct inspect_invocation *invocation = shell("core --cause 00ff00ff00ff00ff");
+  struct inspect_invocation *invocation = shell("core leaks --cause 00ff00ff00ff00ff");
   assert_true(invocation->options.cause.is_fingerprint);
   assert_true(invocation->options.cause.value == 0x00ff00ff00ff00ff);
   inspect_invocation_free(invocation);
-  invocation = shell("core --cause #3");
+  invocation = shell("core leaks --cause #3");
   assert_int_equal(invocation->options.cause.value, 3);
   inspect_invocation_free(invocation);
   invocation = shell("core paths @2 -vk4 --through table,all");
@@ -282,26 +283,27 @@ static void test_complaints(void **state) {
   refused("core -json", "unknown option '-json'", "did you mean --json?");
   refused("core -vx", "unknown option '-vx'", NULL);
   refused("core states --min-age 5m", "states has no option --min-age", "it is an option of leaks");
-  refused("--brief core", "leaks has no option --brief", "it is an option of states");
+  refused("--brief core", "triage has no option --brief", "it is an option of states");
   refused("core --min-age", "--min-age needs an argument, T", NULL);
   refused("core paths _G -k", "-k needs an argument, N",
           "--chains N: show up to N different chains to an object");
   refused("core --json=yes", "--json takes no argument", NULL);
-  refused("core --min-age soon", "--min-age: 'soon' is no length of time", NULL);
+  refused("core leaks --min-age soon", "--min-age: 'soon' is no length of time", NULL);
   refused("core --now yesterday", "--now: 'yesterday' is no time", NULL);
-  refused("core -k many", "--chains: 'many' is no number", NULL);
-  refused("core -k 0", "--chains: 0 is not from 1 to 1000", NULL);
-  refused("core -k 1001", "--chains: 1001 is not from 1 to 1000", NULL);
-  refused("core -k 99999999999999999999", "--chains: '99999999999999999999' is no number", NULL);
+  refused("core leaks -k many", "--chains: 'many' is no number", NULL);
+  refused("core leaks -k 0", "--chains: 0 is not from 1 to 1000", NULL);
+  refused("core leaks -k 1001", "--chains: 1001 is not from 1 to 1000", NULL);
+  refused("core leaks -k 99999999999999999999", "--chains: '99999999999999999999' is no number",
+          NULL);
   refused("core --color blue", "--color: 'blue' is neither auto nor always nor never", NULL);
   refused("core --vm 0", "--vm: '0' is no VM: neither a number from 1 nor an address", NULL);
   refused("core --vm 0xg", "--vm: '0xg' is no VM: neither a number from 1 nor an address", NULL);
-  refused("core --cause first",
+  refused("core leaks --cause first",
           "--cause: 'first' is no cause: neither a number from 1 nor 16 hexadecimal digits", NULL);
-  refused("core --through field,feild", "--through: 'feild' is no kind of reference", NULL);
-  refused("core --through registry", "--through: 'registry' is no kind of reference", NULL);
-  refused("core --through field,", "--through: '' is no kind of reference", NULL);
-  refused("core --from npcs[",
+  refused("core leaks --through field,feild", "--through: 'feild' is no kind of reference", NULL);
+  refused("core leaks --through registry", "--through: 'registry' is no kind of reference", NULL);
+  refused("core leaks --through field,", "--through: '' is no kind of reference", NULL);
+  refused("core leaks --from npcs[",
           "expected a key (\"text\", 42, 1.5, true, 0x55...) at column 6 of npcs[", NULL);
   refused("core paths", "paths needs an argument, OBJECT", NULL);
   refused("core paths _G _G", "paths takes one argument, '_G' is too many",
@@ -551,7 +553,7 @@ static void test_option_rows(void **state) {
 
 static void test_table(void **state) {
   (void)state;
-  static const char *expected[] = {"leaks", "states", "paths", "help"};
+  static const char *expected[] = {"triage", "leaks", "states", "paths", "help"};
   for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
     assert_non_null(command_find(expected[i], strlen(expected[i])));
   assert_null(command_find("", 0));
@@ -752,7 +754,7 @@ static struct inspect_error *run_interrupted(struct command_context *context) {
   return error_interrupted();
 }
 
-#define HEAD "{\n  \"schema\": \"lua-inspect/1\",\n  \"command\": \"leaks\",\n  "
+#define HEAD "{\n  \"schema\": \"lua-inspect/1\",\n  \"command\": \"triage\",\n  "
 
 static void test_status_and_output(void **state) {
   (void)state;
