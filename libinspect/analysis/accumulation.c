@@ -2,7 +2,8 @@
  *
  * 1. Sets that weigh enough to matter in a sum are candidates, the heaviest MOST_CANDIDATES.
  * 2. The holder of each: its dominator with most of it, if that one's references agree. One pass
- *    over all references finds holders for those candidates where they do not.
+ *    over all references finds holders for those candidates where they do not, and counts the
+ *    members that something else refers to.
  * 3. A candidate whose mass spreads further within its members (rooms, each with a long list) makes
  *    way for what is inside, as much as that is.
  * 4. Candidates with one holder are one accumulation; what lies inside of a heavier one goes. */
@@ -22,7 +23,8 @@ struct candidate {
   object_id entry;
   reference_id reference;
   bool is_shared;
-  double weight; /* of the set, half if it is shared                     */
+  uint64_t used; /* members that something but their dominator refers to */
+  double weight; /* of the set, less for what is used                    */
   double rank;   /* the same without what is told better further inside  */
 };
 
@@ -33,6 +35,7 @@ struct piling {
   const struct work *work;
   struct spread spread;
   uint8_t *candidate_of; /* of object first + i: candidate + 1, 0: none */
+  struct bitset used;    /* objects first + i, as counted by `used`      */
   struct candidate candidates[MOST_CANDIDATES];
   size_t count;
   size_t part_of[MOST_CANDIDATES]; /* accumulation, SIZE_MAX: none */
@@ -69,7 +72,7 @@ static void choose_candidates(struct piling *piling) {
 
 static bool mark_members(struct piling *piling) {
   piling->candidate_of = calloc((size_t)piling->spread.count + 1, 1);
-  if (!piling->candidate_of) return false;
+  if (!piling->candidate_of || !bitset_init(&piling->used, piling->spread.count)) return false;
   for (size_t i = 0; i < piling->count; i++) {
     const struct spread_set *set = set_of(piling, i);
     for (size_t j = 0; j < set->members.count; j++)
@@ -152,6 +155,25 @@ static bool is_member(const struct piling *piling, object_id object, uint8_t num
   return piling->candidate_of[object - piling->spread.first] == number + 1;
 }
 
+/* Counts the members that a row refers to for the first time, if they neither are held by it nor
+ * hold it. */
+static void count_used(struct piling *piling, object_id object) {
+  const struct graph *graph = piling->graph;
+  const struct dominators *dominators = piling->dominators;
+  reference_id end = graph_first(graph, (uint64_t)object + 1);
+  uint8_t flags = graph->flags[object];
+  for (reference_id i = graph_first(graph, object); i < end; i++) {
+    object_id target = graph->target[i];
+    uint32_t index = target - piling->spread.first;
+    if (index >= piling->spread.count || !piling->candidate_of[index]) continue;
+    if (dominators->parent[target] == object || !graph_is_strong(flags, graph->kind[i]) ||
+        dominators_dominates(dominators, target, object))
+      continue;
+    if (bitset_insert(&piling->used, index))
+      piling->candidates[piling->candidate_of[index] - 1].used++;
+  }
+}
+
 static struct inspect_error *look_everywhere(struct piling *piling, const bool *is_wanted) {
   const struct spread *spread = &piling->spread;
   for (uint32_t i = 0; i < spread->count; i++) {
@@ -159,6 +181,7 @@ static struct inspect_error *look_everywhere(struct piling *piling, const bool *
     if (i % CHECK_EVERY == 0 && work_stops(piling->work, "holders", i, spread->count))
       return error_interrupted();
     if (!piling->dominators->enter[object] || !may_hold(piling, object)) continue;
+    count_used(piling, object);
     uint64_t length =
         graph_first(piling->graph, (uint64_t)object + 1) - graph_first(piling->graph, object);
     if (length < LEAST_ENTRIES) continue;
@@ -194,13 +217,12 @@ static void choose_entry(struct piling *piling, size_t number) {
 }
 
 static struct inspect_error *find_holders(struct piling *piling) {
-  bool is_wanted[MOST_CANDIDATES] = {false}, is_any = false;
+  bool is_wanted[MOST_CANDIDATES] = {false};
   for (size_t i = 0; i < piling->count; i++) {
     try_dominator(piling, i);
     is_wanted[i] = piling->candidates[i].holder == NO_OBJECT;
-    is_any = is_any || is_wanted[i];
   }
-  if (is_any) TRY(look_everywhere(piling, is_wanted));
+  if (piling->count) TRY(look_everywhere(piling, is_wanted));
   for (size_t i = 0; i < piling->count; i++) {
     struct candidate *candidate = &piling->candidates[i];
     candidate->is_shared = is_wanted[i];
@@ -239,10 +261,13 @@ static int by_rank(const void *a, const void *b) {
   return (x->set > y->set) - (x->set < y->set);
 }
 
+static double used_share(const struct piling *piling, size_t number) {
+  return (double)piling->candidates[number].used / (double)set_of(piling, number)->members.count;
+}
+
 static void rank(struct piling *piling) {
   for (size_t i = 0; i < piling->count; i++)
-    piling->candidates[i].weight =
-        set_of(piling, i)->weight / (piling->candidates[i].is_shared ? 2 : 1);
+    piling->candidates[i].weight = set_of(piling, i)->weight * (1 - used_share(piling, i) / 2);
   for (size_t i = 0; i < piling->count; i++) {
     double told = 0, bytes = (double)set_of(piling, i)->bytes;
     for (size_t j = 0; j < piling->count; j++) {
@@ -268,6 +293,7 @@ static struct accumulation *accumulation_for(struct piling *piling, size_t numbe
       .entry = candidate->entry,
       .reference = candidate->reference,
       .like = entries_of(candidate, set),
+      .used = used_share(piling, number),
       .is_shared = candidate->is_shared,
       .is_nested = is_nested(set),
   };
@@ -311,9 +337,10 @@ static struct inspect_error *accumulate(struct piling *piling, struct accumulati
   return NULL;
 }
 
-static int heaviest_first(const void *a, const void *b) {
+static int worst_first(const void *a, const void *b) {
   const struct accumulation *x = a, *y = b;
-  if (x->weight != y->weight) return x->weight > y->weight ? -1 : 1;
+  double left = accumulation_rank(x), right = accumulation_rank(y);
+  if (left != right) return left > right ? -1 : 1;
   if (x->retained != y->retained) return x->retained > y->retained ? -1 : 1;
   return (x->entries < y->entries) - (x->entries > y->entries);
 }
@@ -335,7 +362,7 @@ static void finish(const struct piling *piling, struct accumulations *result) {
     result->items[kept++] = *item;
   }
   result->count = kept;
-  if (kept) qsort(result->items, kept, sizeof *result->items, heaviest_first);
+  if (kept) qsort(result->items, kept, sizeof *result->items, worst_first);
 }
 
 static struct inspect_error *find(struct piling *piling, struct accumulations *result) {
@@ -358,6 +385,7 @@ struct inspect_error *accumulations_find(const struct graph *graph,
   struct inspect_error *error = find(&piling, result);
   spread_free(&piling.spread);
   free(piling.candidate_of);
+  bitset_free(&piling.used);
   if (error) accumulations_free(result);
   return error;
 }

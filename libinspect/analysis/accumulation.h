@@ -8,12 +8,14 @@
  *
  * The holder is the dominator itself, if it refers to most of the entries. Entries that are
  * reached from several places have a dominator far above, _G or the roots; then the holder is the
- * object that refers to most of them, the accumulation is `shared`, and counts half: what two
- * structures of a program agree on is less likely to have been forgotten. Entries without any such
+ * object that refers to most of them, and the accumulation is `shared`. Entries without any such
  * holder are no accumulation.
  *
+ * What has been forgotten is in nobody's use. So entries that something else refers to, neither
+ * their holder nor what they hold themselves, weigh half, and a quarter in the order of the list.
+ *
  * Of accumulations inside of each other the heavier one is listed; the outer one only if it is one
- * without the inner, too. Heaviest first. */
+ * without the inner, too. */
 #ifndef ANALYSIS_ACCUMULATION_H
 #define ANALYSIS_ACCUMULATION_H
 
@@ -31,9 +33,15 @@ struct accumulation {
                         of the entries and the holders themselves                              */
   double share;      /* of the live bytes, stacks included                                     */
   double weight;     /* 0..1                                                                   */
-  bool is_shared;    /* entries are held elsewhere as well                                     */
+  double used;       /* 0..1: share of the entries that something else refers to               */
+  bool is_shared;    /* most of them: the holder is not what alone keeps them                  */
   bool is_nested;    /* a list or tree: entries lie in each other                              */
 };
+
+/* The order of the list: largest first. */
+static inline double accumulation_rank(const struct accumulation *accumulation) {
+  return accumulation->weight * (1 - accumulation->used / 2);
+}
 
 struct accumulations {
   struct accumulation *items;

@@ -102,12 +102,21 @@ static bool is_registry_reference(const struct command_context *context,
          heap->graph.kind[mine->pile.reference] == REFERENCE_INDEX;
 }
 
+/* Whether anything else refers to the entries. */
+static const char *use_words(struct command_context *context, const struct accumulation *pile) {
+  enum { MOST = 90, FEW = 1 }; /* per cent */
+  if (pile->used * 100 >= MOST) return "; others refer to them as well";
+  if (pile->used * 100 < FEW) return "; nothing else refers to them";
+  return arena_printf(context->arena, "; others refer to %s of them as well",
+                      shown(context, cell_ratio(pile->used)));
+}
+
 static const char *describe(struct command_context *context, const struct suspicion *mine) {
   const struct accumulation *pile = &mine->pile;
   const char *holder = holder_words(context, mine);
   const char *count = shown(context, cell_count(pile->entries));
   const char *share = shown(context, cell_ratio(pile->share));
-  const char *elsewhere = pile->is_shared ? "; most of them are held elsewhere as well" : "";
+  const char *elsewhere = use_words(context, pile);
   if (pile->is_nested)
     return arena_printf(context->arena, "%s leads to a list or tree of %s %s, %s of live bytes%s",
                         holder, count, mine->entries, share, elsewhere);
@@ -180,9 +189,10 @@ static size_t cause_of(const struct leaks *leaks, object_id object) {
   return SIZE_MAX;
 }
 
-static int heaviest_first(const void *a, const void *b) {
+static int worst_first(const void *a, const void *b) {
   const struct suspicion *x = a, *y = b;
-  if (x->pile.weight != y->pile.weight) return x->pile.weight > y->pile.weight ? -1 : 1;
+  double left = accumulation_rank(&x->pile), right = accumulation_rank(&y->pile);
+  if (left != right) return left > right ? -1 : 1;
   if (x->vm != y->vm) return x->vm < y->vm ? -1 : 1;
   if (x->pile.retained != y->pile.retained) return x->pile.retained > y->pile.retained ? -1 : 1;
   int order = strcmp(x->path ? x->path : "", y->path ? y->path : "");
@@ -217,7 +227,7 @@ struct inspect_error *suspicions_find(struct command_context *context, const str
   for (size_t i = 0; i < session->heap.vm_count; i++)
     if (session_selects(session, context->options, i)) TRY(find_in_vm(context, leaks, i, result));
   TRY(trace_all(context, &leaks->trackers.tables, result));
-  if (result->count) qsort(result->items, result->count, sizeof *result->items, heaviest_first);
+  if (result->count) qsort(result->items, result->count, sizeof *result->items, worst_first);
   return NULL;
 }
 

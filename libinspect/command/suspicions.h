@@ -22,7 +22,7 @@ struct suspicion {
 };
 
 struct suspicions {
-  struct suspicion *items; /* heaviest first */
+  struct suspicion *items; /* worst first */
   size_t count, capacity;
 };
 

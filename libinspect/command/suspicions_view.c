@@ -25,6 +25,7 @@ static void data_suspicion(struct command_context *context, struct data *row,
   data_cell(row, "retained_bytes", cell_bytes(pile->retained));
   data_cell(row, "share", cell_ratio(pile->share));
   data_cell(row, "weight", cell_ratio(pile->weight));
+  data_cell(row, "used_elsewhere", cell_ratio(pile->used));
   data_cell(row, "shared", cell_boolean(pile->is_shared));
   data_cell(row, "nested", cell_boolean(pile->is_nested));
   data_cell(row, "cause", mine->cause == SIZE_MAX ? cell_null() : cell_plain(mine->cause + 1));
@@ -85,7 +86,7 @@ void suspicions_to_page(struct command_context *context, const struct suspicions
   line_cell(line, STYLE_HEADING, cell_count(count));
   line_words(line, STYLE_HEADING,
              count == 1 ? " suspect without a tracker" : " suspects without a tracker");
-  line_words(line, STYLE_MUTED, ": where like things have piled up, heaviest first");
+  line_words(line, STYLE_MUTED, ": where like things have piled up, worst first");
   for (size_t i = 0; i < count; i++) {
     if (i < MOST_SHOWN || context->options->all)
       page_suspicion(context, &suspicions->items[i], i + 1);

@@ -129,7 +129,7 @@ static void test_a_table_of_records(void **state) {
   assert_int_equal(pile->retained, made.dominators.retained[holder]);
   double share = 200001.0 / (double)made.found.live_bytes;
   assert_true(fabs(pile->weight - share * log2(1000) / log2(1605)) < 0.001);
-  assert_true(!pile->is_shared && !pile->is_nested);
+  assert_true(!pile->is_shared && !pile->is_nested && pile->used == 0);
   end(&made);
 }
 
@@ -227,7 +227,7 @@ static void test_shared_entries(void **state) {
   const struct accumulation *pile = only(&made);
   assert_int_equal(pile->holder, all);
   assert_int_equal(pile->entries, 1000);
-  assert_true(pile->is_shared);
+  assert_true(pile->is_shared && pile->used == 1);
   double share = 1000 * 400.0 / (double)made.found.live_bytes;
   assert_true(pile->weight < share / 2);
   end(&made);
@@ -259,6 +259,31 @@ static void test_many_holders(void **state) {
 }
 
 /* Sessions that each have messages: one accumulation, of the sessions. */
+/* A tenth of the entries are in use elsewhere, by something below the same holder; what an entry
+ * holds refers back to it, which is no use. */
+static void test_used_entries(void **state) {
+  (void)state;
+  struct made made;
+  object_id globals = begin(&made), module = record(&made, "m", 56);
+  object_id holder = make(&made, OBJECT_TABLE, 9000), user = make(&made, OBJECT_TABLE, 900);
+  field(&made, globals, 'm', module);
+  field(&made, module, 'h', holder);
+  refer(&made, holder, REFERENCE_INDEX, user, 2000);
+  for (int i = 1; i <= 1000; i++) {
+    object_id entry = record(&made, "ip", 200), part = record(&made, "x", 50);
+    refer(&made, holder, REFERENCE_INDEX, entry, i);
+    refer(&made, entry, REFERENCE_INDEX, part, 1);
+    refer(&made, part, REFERENCE_INDEX, entry, 1);
+    if (i % 10 == 0) refer(&made, user, REFERENCE_INDEX, entry, i);
+  }
+  finish(&made, NULL);
+  const struct accumulation *pile = only(&made);
+  assert_int_equal(pile->holder, holder);
+  assert_true(fabs(pile->used - 0.1) < 1e-9 && !pile->is_shared);
+  assert_true(accumulation_rank(pile) < pile->weight);
+  end(&made);
+}
+
 static void test_piles_within_entries(void **state) {
   (void)state;
   struct made made;
@@ -474,6 +499,7 @@ int main(void) {
       cmocka_unit_test(test_a_list),
       cmocka_unit_test(test_shared_entries),
       cmocka_unit_test(test_many_holders),
+      cmocka_unit_test(test_used_entries),
       cmocka_unit_test(test_piles_within_entries),
       cmocka_unit_test(test_a_tracker_is_no_holder),
       cmocka_unit_test(test_sets_are_as_defined),
