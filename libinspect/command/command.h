@@ -63,7 +63,7 @@ struct command_options {
   double min_age;             /* [0] seconds                                        */
   const char *description;    /* [NULL] a glob as in fnmatch(3)                     */
   bool all_weak;              /* [false]                                            */
-  bool all;                   /* [false] list every survivor; triage: every suspect */
+  bool all;                   /* [false] list every survivor                        */
   struct cause_choice cause;  /* [all causes]                                       */
   struct path_list cut;       /* [none] the last reference of each is taken away    */
 

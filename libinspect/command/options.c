@@ -45,7 +45,7 @@ const struct option option_cause = {
     .value = VALUE_CAUSE,
     .offset = FIELD(cause)};
 const struct option option_all = {
-    {"all", 0, NULL, "list all survivors of the causes shown; in triage: all suspects"},
+    {"all", 0, NULL, "list every survivor of the causes shown, not only the first"},
     .value = VALUE_FLAG,
     .offset = FIELD(all)};
 const struct option option_cut = {

@@ -1,5 +1,5 @@
 /* suspicions_view.c - suspects without a tracker as page and as data. */
-#include "command/chain_view.h"
+#include "command/listing.h"
 #include "command/suspicions.h"
 
 enum { MOST_SHOWN = 5 };
@@ -73,11 +73,10 @@ static void page_suspicion(struct command_context *context, const struct suspici
 }
 
 void suspicions_to_page(struct command_context *context, const struct suspicions *suspicions) {
-  size_t count = suspicions->count;
-  struct inspect_session *session = context->session;
+  size_t count = suspicions->count, limit = listing_limit(context, count, MOST_SHOWN);
   page_blank(context->document);
   struct line *line = page_line(context->document, 0);
-  session->listing.count = 0;
+  listing_begin(context);
   if (!count) {
     line_words(line, STYLE_HEADING, "no suspects without a tracker");
     line_words(line, STYLE_PLAIN, ": nothing has piled up in one place");
@@ -87,15 +86,9 @@ void suspicions_to_page(struct command_context *context, const struct suspicions
   line_words(line, STYLE_HEADING,
              count == 1 ? " suspect without a tracker" : " suspects without a tracker");
   line_words(line, STYLE_MUTED, ": where like things have piled up, worst first");
-  for (size_t i = 0; i < count; i++) {
-    if (i < MOST_SHOWN || context->options->all)
-      page_suspicion(context, &suspicions->items[i], i + 1);
-    if (!vector_push(&session->listing, suspicions->items[i].pile.holder)) return;
+  for (size_t i = 0; i < limit; i++) {
+    listing_number(context, suspicions->items[i].pile.holder);
+    page_suspicion(context, &suspicions->items[i], i + 1);
   }
-  if (count <= MOST_SHOWN || context->options->all) return;
-  page_blank(context->document);
-  line = page_line(context->document, 0);
-  line_cell(line, STYLE_MUTED, cell_count(count - MOST_SHOWN));
-  line_words(line, STYLE_MUTED,
-             count - MOST_SHOWN == 1 ? " more suspect: --all" : " more suspects: --all");
+  listing_more(context, limit, count, "suspects");
 }

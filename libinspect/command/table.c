@@ -33,8 +33,8 @@ static const char triage_help[] =
     "Examples:\n"
     "  lua-triage\n"
     "      what is in this core, and where its memory has gone\n"
-    "  lua-triage --vm 2 --all\n"
-    "      one VM, with all of its suspects\n"
+    "  lua-triage --vm 2 --limit 20\n"
+    "      one VM, with up to 20 of its suspects\n"
     "  lua-triage --json\n"
     "      for scripts: keys process, memory, gc, coroutines, verdicts, trackers, causes, "
     "suspects\n";
@@ -186,10 +186,10 @@ static const char help_help[] = "Lists the commands, or explains one of them.\n"
                                 "      what leaks answers, its options and examples\n";
 
 const struct command command_table[] = {
-    {.shown = {"triage", "[--all]",
+    {.shown = {"triage", "[--limit N]",
                "the first look: what is in the target, and where its memory has gone", triage_help},
      .run = command_triage,
-     .options = {&option_all}},
+     .options = {&option_limit}},
     {.shown = {"leaks",
                "[TRACKER] [--min-age T] [--description GLOB] [--all-weak] [--cause N|FINGERPRINT] "
                "[--all] [-k N] [--from PATH] [--through KIND,...] [--avoid OBJECT] [--cut PATH]",

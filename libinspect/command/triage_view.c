@@ -255,7 +255,7 @@ static void page_next(struct command_context *context, const struct triage *tria
   if (triage->suspicions.count) {
     const struct heap *heap = &context->session->heap;
     object_id holder = triage->suspicions.items[0].pile.holder;
-    line_printf(line, STYLE_MUTED, "%slua-paths 0x%llx -k 4", before,
+    line_printf(line, STYLE_MUTED, "%slua-paths 0x%llx -k 4   lua-heap", before,
                 (unsigned long long)heap_address(heap, holder));
     before = "   ";
   }

@@ -100,7 +100,7 @@ static void test_grammar(void **state) {
   check_command("core states", "states", "core", 0);
   check_command("core lua-states", "states", "core", 0);
   check_command("--vm 1 core leaks --json", "leaks", "core", 0);
-  check_command("core --all", "triage", "core", 0);
+  check_command("core --limit 3", "triage", "core", 0);
   check_command("core leaks --min-age 5m --no-progress", "leaks", "core", 0);
   check_command("--min-age 5m core leaks", "leaks", "core", 0);
   check_command("-p 12", "triage", NULL, 12);
