@@ -60,6 +60,10 @@ static uint32_t intern_string(struct patterns *patterns, const char *text) {
   return intern(patterns, text, strlen(text));
 }
 
+uint32_t patterns_word(struct patterns *patterns, const char *text) {
+  return intern_string(patterns, text);
+}
+
 static uint32_t repeated_token(struct patterns *patterns, uint32_t token) {
   struct text *text = &patterns->scratch;
   text->count = 0;

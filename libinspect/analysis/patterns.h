@@ -52,6 +52,9 @@ void patterns_free(struct patterns *patterns);
 /* The pattern of a chain without references. `root` NULL: a start given by hand. */
 uint32_t patterns_start(struct patterns *patterns, const struct graph_root *root);
 
+/* A token made of a text. */
+uint32_t patterns_word(struct patterns *patterns, const char *text);
+
 /* The token of a reference of `from`. */
 uint32_t patterns_token(struct patterns *patterns, object_id from, reference_id reference);
 

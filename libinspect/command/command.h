@@ -100,6 +100,9 @@ struct command_options {
   /* states */
   bool brief; /* [false] */
 
+  /* diff */
+  const char *other; /* a core file; never NULL when command_diff runs */
+
   /* layout */
   const char *program; /* never NULL when command_layout runs */
 
@@ -210,6 +213,7 @@ bool help_text(const struct command *command, bool is_debugger, struct text *tex
 struct inspect_error *command_bt(struct command_context *context);         /* bt.c */
 struct inspect_error *command_check(struct command_context *context);      /* check.c */
 struct inspect_error *command_coroutines(struct command_context *context); /* coroutines.c */
+struct inspect_error *command_diff(struct command_context *context);       /* diff.c */
 struct inspect_error *command_gc(struct command_context *context);         /* gc.c */
 struct inspect_error *command_globals(struct command_context *context);    /* globals.c */
 struct inspect_error *command_heap(struct command_context *context);       /* heap.c */
@@ -222,7 +226,7 @@ struct inspect_error *command_registry(struct command_context *context);   /* re
 struct inspect_error *command_states(struct command_context *context);     /* states.c */
 struct inspect_error *command_strings(struct command_context *context);    /* strings.c */
 struct inspect_error *command_tables(struct command_context *context);     /* tables.c */
-struct inspect_error *command_triage(struct command_context *context);  /* triage.c */
+struct inspect_error *command_triage(struct command_context *context);     /* triage.c */
 
 /* About single objects. */
 struct inspect_error *command_print(struct command_context *context);        /* print.c */
@@ -231,8 +235,8 @@ struct inspect_error *command_find_objects(struct command_context *context); /* 
 struct inspect_error *command_retained(struct command_context *context);     /* retained.c */
 
 /* Help of those that keep it beside the command, and the words that their options take. */
-extern const char bt_help[], coroutines_help[], globals_help[], heap_help[], registry_help[],
-    strings_help[], tables_help[];
+extern const char bt_help[], coroutines_help[], diff_help[], globals_help[], heap_help[],
+    registry_help[], strings_help[], tables_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
 extern const char print_help[], refs_help[], find_help[], retained_help[];
 extern const char *const find_types[], *const find_orders[];

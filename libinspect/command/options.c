@@ -221,6 +221,10 @@ const struct option operand_thread = {
     {"THREAD", 0, "THREAD", "one coroutine, as _G.parked[3], 0x55d0c0ffee or @N"},
     .value = VALUE_PATH,
     .offset = FIELD(object)};
+const struct option operand_other = {
+    {"OTHER", 0, "OTHER", "the core file to compare with: an older dump of the program"},
+    .value = VALUE_TEXT,
+    .offset = FIELD(other)};
 const struct option operand_program = {
     {"EXE", 0, "EXE", "a program or library with Lua in it and debug info, or its debug file"},
     .value = VALUE_TEXT,

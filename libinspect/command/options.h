@@ -18,8 +18,8 @@ extern const struct option option_depth, option_in, option_out, option_type, opt
     option_find_sort;
 
 /* Arguments that are no options; `name` is what the synopsis calls them. */
-extern const struct option operand_tracker, operand_object, operand_thread, operand_program,
-    operand_topic;
+extern const struct option operand_other, operand_tracker, operand_object, operand_thread,
+    operand_program, operand_topic;
 
 static inline bool option_takes_argument(const struct option *option) {
   return option->shown.argument != NULL;

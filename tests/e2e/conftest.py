@@ -130,7 +130,8 @@ def golden(kept_core, tmp_path, update_golden):
         fixed = ["--sysroot", tmp_path, "--now", "1700003600", "--color", "never"]
         result = inspect(kept_core(core), *arguments, *fixed)
         assert result.returncode in (0, 1), result.stderr
-        line = shlex.join(["lua-inspect", f"{core}.core", *map(str, arguments)])
+        names = [a.name if isinstance(a, Path) else str(a) for a in arguments]
+        line = shlex.join(["lua-inspect", f"{core}.core", *names])
         text = f"$ {line}\n{result.stdout}"
         path = GOLDEN / f"{name}.txt"
         if update_golden:

@@ -34,3 +34,8 @@ PAGES = {
 @pytest.mark.parametrize("name", PAGES)
 def test_page(golden, name):
     golden(name, *PAGES[name])
+
+
+def test_diff(golden, kept_core):
+    """Two runs of one program, one of them dumped by gcore."""
+    golden("diff", "diff", kept_core("debian-5.4.4-gcore"))

@@ -196,3 +196,15 @@ def test_time_grows_with_the_heap_not_its_square(host):
     result, both = cpu_seconds(lambda: inspect(core, "leaks"))
     assert result.stdout.count('  100,000 × "x" ') == 2
     assert both < 5 * one  # 15 if every survivor looks at all of the VM before
+
+
+def test_diff_adds_up_over_all(core, tmp_path):
+    if not shutil.which("lua5.4"):
+        pytest.skip("lua5.4 is not installed")
+    script = tmp_path / "idle.lua"
+    script.write_text('print("READY") io.flush() io.read()')
+    answer = document(core, "diff", dumped(tmp_path, "lua5.4", script))
+    live = answer["live"]
+    assert live["after"]["bytes"] > 2 * live["before"]["bytes"]
+    shown = sum(row["bytes_grown"] for row in answer["paths"])
+    assert live["bytes_grown"] * 0.6 < shown <= live["bytes_grown"]
