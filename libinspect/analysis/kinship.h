@@ -2,7 +2,9 @@
  * sort, without reading a label.
  *
  *   table with a metatable    the metatable, if others share it
- *   record                    its set of string keys: at most MOST_FIELDS, and at least one
+ *   record                    the set of its string keys that are names: one at least, MOST_FIELDS
+ *                             at most, and no more other keys than these. A string is a name if a
+ *                             prototype has it as a constant; else it is data, as user names are
  *   container                 any other table: arrays, maps. What a container is, its place says: a
  *                             *heavy* one is of a sort of its own where it has one holder
  *                             (players and rooms are not to be mixed), else it goes by the field of
@@ -23,17 +25,23 @@ enum { MOST_FIELDS = 32, LONGEST_RECORD = 64 };
 struct kinship {
   const struct graph *graph;
   const struct dominators *dominators;
-  uint64_t heavy; /* retained bytes from which on a container is heavy */
+  object_id first; /* the VM's objects */
+  uint32_t count;
+  struct bitset names; /* strings, minus first                              */
+  uint64_t heavy;      /* retained bytes from which on a container is heavy */
 };
+
+/* Finds the names among the objects first .. first + count - 1. False: out of memory. Always
+ * kinship_free. */
+bool kinship_init(struct kinship *kinship, const struct graph *graph,
+                  const struct dominators *dominators, object_id first, uint32_t count);
+void kinship_free(struct kinship *kinship);
 
 /* The signature of `object`, of which `holder` (NO_OBJECT: the roots) is the dominator; `is_lone`
  * says that the holder is the only one of its sort. Takes time linear in the object's row, and in
  * the holder's where that is short. */
 uint64_t kinship_signature(const struct kinship *kinship, object_id holder, bool is_lone,
                            object_id object);
-
-/* Whether a table is a record, and a hash over its set of keys. */
-bool kinship_shape(const struct graph *graph, object_id table, uint64_t *shape);
 
 /* 64 bits made of two numbers, well mixed. */
 static inline uint64_t kinship_mix(uint64_t a, uint64_t b) {

@@ -255,9 +255,9 @@ struct inspect_error *spread_find(const struct graph *graph, const struct domina
                                   const struct work *work, struct spread *result) {
   *result =
       (struct spread){.graph = graph, .dominators = dominators, .first = first, .count = count};
-  struct search search = {
-      .spread = result, .kinship = {.graph = graph, .dominators = dominators}, .work = work};
-  struct inspect_error *error = list_children(result) ? NULL : error_no_memory();
+  struct search search = {.spread = result, .work = work};
+  bool fits = kinship_init(&search.kinship, graph, dominators, first, count);
+  struct inspect_error *error = fits && list_children(result) ? NULL : error_no_memory();
   if (!error) {
     double objects = (double)result->live_objects + 1;
     search.kinship.heavy = (uint64_t)((double)result->live_bytes * least) + 1;
@@ -266,6 +266,7 @@ struct inspect_error *spread_find(const struct graph *graph, const struct domina
   }
   if (!error) error = weigh(&search);
   vector_free(&search.queue);
+  kinship_free(&search.kinship);
   if (error) spread_free(result);
   return error;
 }
