@@ -36,37 +36,6 @@ static void count_memory(struct inspect_session *session, struct triage *triage,
   }
 }
 
-/* ---- Coroutines -------------------------------------------------------------------------------
- */
-
-static struct inspect_error *count_coroutines(struct inspect_session *session,
-                                              struct triage *triage) {
-  const struct graph *graph = &session->heap.graph;
-  struct object_list list = {0};
-  for (size_t i = 0; i < triage->vms.count; i++) {
-    struct heap_vm *owner = &session->heap.vms[triage->vms.items[i].index];
-    for (uint32_t j = 0; owner->coroutines && j < owner->count; j++) {
-      object_id object = owner->first + j;
-      struct lua_thread thread;
-      if (graph->type[object] != OBJECT_THREAD || object == owner->main_thread ||
-          !bitset_has(&session->collection.live, object))
-        continue;
-      if (!vector_push(&list, object)) {
-        vector_free(&list);
-        return error_no_memory();
-      }
-      if (!thread_load(&owner->vm, heap_address(&session->heap, object), &thread) &&
-          thread.initialized)
-        triage->coroutines[thread_state(&thread)]++;
-    }
-  }
-  triage->coroutine_count = list.count;
-  triage->coroutine_bytes =
-      dominators_retained_by_set(&session->dominators, list.items, list.count);
-  vector_free(&list);
-  return triage->coroutine_bytes == UINT64_MAX ? error_no_memory() : NULL;
-}
-
 /* ---- VMs --------------------------------------------------------------------------------------
  */
 
@@ -110,7 +79,7 @@ static struct inspect_error *search(struct command_context *context, struct tria
   if (goes_on) TRY(leaks_find(context, false, &triage->leaks));
   goes_on = goes_on && !context->partial;
   if (goes_on) TRY(unless_interrupted(context, session_dominate(session, context->work), &goes_on));
-  if (goes_on) TRY(unless_interrupted(context, count_coroutines(session, triage), &goes_on));
+  if (goes_on) TRY(unless_interrupted(context, triage_count(context, triage), &goes_on));
   if (goes_on)
     TRY(unless_interrupted(context, suspicions_find(context, &triage->leaks, &triage->suspicions),
                            &goes_on));
@@ -123,6 +92,7 @@ static void release(void *state) {
   leaks_free(&triage->leaks);
   suspicions_free(&triage->suspicions);
   vector_free(&triage->vms);
+  vector_free(&triage->globals);
   free(triage);
 }
 

@@ -6,7 +6,7 @@
 
 #include "command/chain_view.h"
 
-enum { VALUES = 14, MOST_VMS = 5, MOST_CAUSES = 3, MOST_GC_VMS = 2 };
+enum { MOST_GLOBALS = 3, VALUES = 14, MOST_VMS = 5, MOST_CAUSES = 3, MOST_GC_VMS = 2 };
 
 static const char *const STATES[THREAD_STATES] = {[THREAD_RUNNING] = "active",
                                                   [THREAD_SUSPENDED] = "suspended",
@@ -66,6 +66,13 @@ void triage_to_data(struct command_context *context, const struct triage *triage
   for (unsigned i = 0; i < THREAD_STATES; i++)
     data_cell(coroutines, STATE_KEYS[i], cell_count(triage->coroutines[i]));
   data_cell(coroutines, "retained_bytes", cell_bytes(triage->coroutine_bytes));
+  struct data *globals = data_object(context->data, "globals");
+  data_cell(globals, "count", cell_count(triage->globals.count));
+  data_cell(globals, "retained_bytes", cell_bytes(triage->global_bytes));
+  if (triage->are_strings_compared)
+    data_tally(context->data, "repeated_strings", &triage->repeated);
+  else
+    data_cell(context->data, "repeated_strings", cell_null());
   struct data *verdicts = data_object(context->data, "verdicts");
   for (enum verdict verdict = 0; verdict < VERDICT_COUNT; verdict++)
     data_cell(verdicts, verdict_name(verdict), cell_count(triage->leaks.verdicts[verdict]));
@@ -160,6 +167,14 @@ static void page_types(struct command_context *context, const struct triage *tri
   }
 }
 
+static const char *share_words(struct command_context *context, const struct triage *triage,
+                               uint64_t bytes) {
+  uint64_t live = triage->all_live.bytes;
+  const char *share =
+      render_cell(context->arena, cell_ratio(live ? (double)bytes / (double)live : 0));
+  return arena_printf(context->arena, " (%s of what is live)", share ? share : "?");
+}
+
 static void page_coroutines(struct command_context *context, const struct triage *triage) {
   if (!triage->coroutine_count) return;
   struct line *line = named(context, "coroutines");
@@ -171,14 +186,44 @@ static void page_coroutines(struct command_context *context, const struct triage
     line_printf(line, i == THREAD_DEAD_BY_ERROR ? STYLE_BAD : STYLE_PLAIN, " %s", STATES[i]);
     before = ", ";
   }
-  uint64_t live = triage->all_live.bytes;
   line = page_line(context->document, VALUES);
   line_words(line, STYLE_PLAIN, "they retain ");
   line_cell(line, STYLE_PLAIN, cell_bytes(triage->coroutine_bytes));
-  line_words(line, STYLE_PLAIN, " (");
-  line_cell(line, STYLE_PLAIN,
-            cell_ratio(live ? (double)triage->coroutine_bytes / (double)live : 0));
-  line_words(line, STYLE_PLAIN, " of what is live)");
+  line_words(line, STYLE_PLAIN, share_words(context, triage, triage->coroutine_bytes));
+}
+
+static void page_globals(struct command_context *context, const struct triage *triage) {
+  size_t count = triage->globals.count;
+  if (!count) return;
+  struct line *line = named(context, "globals");
+  line_cell(line, STYLE_PLAIN, cell_count(count));
+  line_words(line, STYLE_PLAIN, " besides the standard library; they retain ");
+  line_cell(line, STYLE_PLAIN, cell_bytes(triage->global_bytes));
+  line_words(line, STYLE_PLAIN, share_words(context, triage, triage->global_bytes));
+  line = page_line(context->document, VALUES);
+  for (size_t i = 0; i < count && i < MOST_GLOBALS; i++) {
+    const struct triage_global *global = &triage->globals.items[i];
+    enum { LONGEST = 30 };
+    line_words(line, STYLE_PLAIN, i ? ", " : "");
+    line_cell(line, STYLE_KEY,
+              cell_bare(global->name, global->size < LONGEST ? global->size : LONGEST));
+    line_words(line, STYLE_PLAIN, global->size < LONGEST ? " " : "... ");
+    line_cell(line, STYLE_PLAIN, cell_bytes(global->retained));
+  }
+  if (count <= MOST_GLOBALS) return;
+  line_words(line, STYLE_MUTED, "; ");
+  line_cell(line, STYLE_MUTED, cell_count(count - MOST_GLOBALS));
+  line_words(line, STYLE_MUTED, " more: lua-globals");
+}
+
+static void page_repeated(struct command_context *context, const struct triage *triage) {
+  if (!triage->repeated.objects) return;
+  struct line *line = named(context, "strings");
+  line_cell(line, STYLE_PLAIN, cell_count(triage->repeated.objects));
+  line_words(line, STYLE_PLAIN, " long ones are there once more than needed: ");
+  line_cell(line, STYLE_PLAIN, cell_bytes(triage->repeated.bytes));
+  line_words(line, STYLE_PLAIN, share_words(context, triage, triage->repeated.bytes));
+  line_words(line, STYLE_MUTED, ": lua-strings --duplicates");
 }
 
 static void page_memory(struct command_context *context, const struct triage *triage) {
@@ -188,6 +233,8 @@ static void page_memory(struct command_context *context, const struct triage *tr
   line_tally(line, &triage->all_garbage, "garbage");
   page_types(context, triage);
   page_coroutines(context, triage);
+  page_globals(context, triage);
+  page_repeated(context, triage);
 }
 
 static void page_collector(struct command_context *context, const struct triage *triage) {

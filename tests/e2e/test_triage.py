@@ -150,6 +150,31 @@ def test_leaks_and_suspects_agree(make_core):
     assert suspect["text"] == ".members"
 
 
+def test_globals_and_repeated_strings(tmp_path):
+    if not shutil.which("lua5.4"):
+        pytest.skip("lua5.4 is not installed")
+    script = tmp_path / "texts.lua"
+    script.write_text(
+        "texts, count, config = {}, 7, {}\n"
+        "for i = 1, 3000 do texts[i] = ('x'):rep(200) .. i % 30 end\n"
+        "local function fail() error({}) end\n"
+        "failed = coroutine.create(fail) coroutine.resume(failed)\n"
+        'print("READY") io.flush() io.read()'
+    )
+    core, _ = dumped_saying(tmp_path, "lua5.4", script)
+    answer = document(core, "triage")
+    assert answer["globals"]["count"] == 4
+    assert answer["globals"]["retained_bytes"] > 3000 * 200
+    assert answer["repeated_strings"]["objects"] == 3000 - 30
+    assert answer["coroutines"]["dead_by_error"] == answer["coroutines"]["count"] == 1
+    first = answer["suspects"][0]
+    assert (first["path"], first["entries"]) == ("_G.texts", 3000)
+    assert "strings" in first["sentence"]
+    page = inspect(core, "triage").stdout
+    assert "globals       4 besides the standard library" in page
+    assert "2,970 long ones are there once more than needed" in page
+
+
 def test_a_sound_program_has_no_suspects(tmp_path):
     if not shutil.which("lua5.4"):
         pytest.skip("lua5.4 is not installed")
