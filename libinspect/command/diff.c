@@ -206,7 +206,10 @@ static struct inspect_error *compare(struct command_context *context, struct dif
   diff->seconds =
       diff->after.context.session->source->time - diff->before.context.session->source->time;
   TRY(count_classes(diff));
-  TRY(diff_find_paths(context, diff));
+  struct inspect_error *error = diff_find_paths(context, diff);
+  if (error && error->code != INSPECT_ERROR_INTERRUPTED) return error;
+  if (error) context->partial = true; /* the classes are an answer, too */
+  inspect_error_free(error);
   TRY(count_causes(diff, &diff->before, false));
   TRY(count_causes(diff, &diff->after, true));
   if (diff->causes.count)

@@ -76,7 +76,10 @@ static struct inspect_error *search(struct command_context *context, struct tria
   struct inspect_session *session = context->session;
   bool goes_on;
   TRY(unless_interrupted(context, report_vms(context, triage), &goes_on));
-  if (goes_on) TRY(leaks_find(context, false, &triage->leaks));
+  if (goes_on) {
+    TRY(leaks_find(context, false, &triage->leaks));
+    triage->has_trackers = true;
+  }
   goes_on = goes_on && !context->partial;
   if (goes_on) TRY(unless_interrupted(context, session_dominate(session, context->work), &goes_on));
   if (goes_on) TRY(unless_interrupted(context, triage_count(context, triage), &goes_on));

@@ -40,6 +40,7 @@ struct triage {
   uint64_t global_bytes;     /* that they retain, overlaps counted once           */
   struct gc_tally repeated;  /* long strings, all but one of those that are equal */
   bool are_strings_compared; /* they were looked at, being a quarter of the bytes */
+  bool has_trackers;         /* they were looked for                              */
   bool is_searched;          /* leaks and suspects were looked for to the end                  */
 };
 

@@ -274,6 +274,11 @@ static void page_cause(struct command_context *context, const struct leaks *leak
 static void page_trackers(struct command_context *context, const struct triage *triage) {
   const struct leaks *leaks = &triage->leaks;
   page_blank(context->document);
+  if (!triage->has_trackers) {
+    line_words(page_line(context->document, 0), STYLE_HEADING,
+               "neither trackers nor suspects were looked for");
+    return;
+  }
   if (!leaks->trackers.list.count) {
     line_words(page_line(context->document, 0), STYLE_HEADING, "no tracker was found");
     return;
@@ -316,6 +321,11 @@ void triage_to_page(struct command_context *context, const struct triage *triage
   page_memory(context, triage);
   page_collector(context, triage);
   page_trackers(context, triage);
-  if (triage->is_searched) suspicions_to_page(context, &triage->suspicions);
+  if (triage->is_searched) {
+    suspicions_to_page(context, &triage->suspicions);
+  } else if (triage->has_trackers) {
+    page_blank(context->document);
+    line_words(page_line(context->document, 0), STYLE_HEADING, "suspects were not looked for");
+  }
   page_next(context, triage);
 }

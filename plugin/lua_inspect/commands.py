@@ -313,6 +313,8 @@ class TableCommand:
             names = files(last) if expected in ("FILE", "DIR") else []
         elif last.startswith("-"):
             names = ["--" + option.name for option in options]
+        elif self._command in ("diff", "layout") and not before:
+            names = files(last)
         elif self._command == "help" and not before:
             names = list(self._plugin.library.commands())
         return [name for name in names if name.startswith(last)]

@@ -1,7 +1,8 @@
 -- A game server and its gateway with a million live objects, and perhaps a leak among them; no
 -- tracker anywhere. The program knows what it planted.
---   lua5.4 plants.lua KIND ENTRIES      KIND: none, module, upvalue, registry, coroutines, dead, cache,
---                                       list, rooms
+--   lua5.4 plants.lua KIND ENTRIES [FOLDER]     KIND: none, module, upvalue, registry, references,
+--                                               coroutines, dead, cache, list, rooms
+-- FOLDER is that of heapmodule.so, for `references`, which are made by luaL_ref itself.
 -- The server is ten times as large, in objects, as the plant has entries; large tables, lists,
 -- caches, coroutines, closures and strings that are meant to be there are part of it.
 -- Protocol: prints "READY live=BYTES planted=BYTES objects=...", then waits for a line (dump now).
@@ -214,6 +215,12 @@ end
 
 function plant.registry() -- references that C code takes and never gives back
   for i = 1, entries do reference(entry(i)) end
+end
+
+function plant.references()
+  package.cpath = arg[3] .. "/?.so"
+  local heapmodule = require "heapmodule"
+  for i = 1, entries do heapmodule.reference(debug.getregistry(), entry(i)) end
 end
 
 function plant.coroutines() -- coroutines that wait for what never comes

@@ -36,6 +36,8 @@ COMMANDS = [
     ("tables", "--waste"),
     ("strings", ""),
     ("globals", ""),
+    ("triage", ""),
+    ("triage", "--json"),
     ("registry", ""),
     ("paths", "_G.test_table"),
     ("paths", 'package.loaded["game.arena"].listeners -k 3'),
@@ -189,9 +191,18 @@ def test_completion(line, words):
     assert all(candidate.startswith(line) for candidate in found)
 
 
+def test_diff_with_itself(server_core):
+    core = server_core.path
+    text = gdb_output(f"lua-diff {core}", ["-c", core])
+    assert text == inspect(core, "diff", core).stdout
+    assert "no differences" in text
+
+
 def test_completion_of_files():
     found = gdb("complete lua-leaks --exe /usr/bin/lua5").stdout.splitlines()
     assert "lua-leaks --exe /usr/bin/lua5.4" in found
+    found = gdb("complete lua-diff /usr/bin/lua5").stdout.splitlines()
+    assert "lua-diff /usr/bin/lua5.4" in found
 
 
 # ---- With a stand-in for the library: what a real core is too quick for
