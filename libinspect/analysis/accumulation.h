@@ -12,7 +12,7 @@
  * holder are no accumulation.
  *
  * What has been forgotten is in nobody's use. So entries that something else refers to, neither
- * their holder nor what they hold themselves, weigh half, and a quarter in the order of the list.
+ * their holder nor what they hold themselves, weigh half, and a fifth in the order of the list.
  *
  * Of accumulations inside of each other the heavier one is listed; the outer one only if it is one
  * without the inner, too. */
@@ -40,7 +40,7 @@ struct accumulation {
 
 /* The order of the list: largest first. */
 static inline double accumulation_rank(const struct accumulation *accumulation) {
-  return accumulation->weight * (1 - accumulation->used / 2);
+  return accumulation->weight * (1 - 0.6 * accumulation->used);
 }
 
 struct accumulations {

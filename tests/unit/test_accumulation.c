@@ -306,6 +306,33 @@ static void test_used_entries(void **state) {
   end(&made);
 }
 
+/* A table whose entries are in use comes after a smaller one whose entries are not. */
+static void test_use_decides_the_order(void **state) {
+  (void)state;
+  struct made made;
+  object_id globals = begin(&made);
+  object_id used = make(&made, OBJECT_TABLE, 9000), unused = make(&made, OBJECT_TABLE, 9000);
+  field(&made, globals, 'a', used);
+  field(&made, globals, 'b', unused);
+  object_id first = NO_OBJECT, before = NO_OBJECT;
+  for (int i = 1; i <= 1000; i++) {
+    object_id entry = record(&made, "ip", 600);
+    refer(&made, used, REFERENCE_INDEX, entry, i);
+    if (before != NO_OBJECT) refer(&made, entry, REFERENCE_INDEX, before, 1);
+    if (first == NO_OBJECT) first = entry;
+    before = entry;
+    refer(&made, unused, REFERENCE_INDEX, record(&made, "xy", 200), i);
+  }
+  refer(&made, first, REFERENCE_INDEX, before, 1);
+  finish(&made, NULL);
+  assert_int_equal(made.found.count, 2);
+  assert_int_equal(made.found.items[0].holder, unused);
+  assert_int_equal(made.found.items[1].holder, used);
+  assert_true(made.found.items[1].weight > made.found.items[0].weight);
+  assert_true(made.found.items[1].used == 1 && !made.found.items[1].is_shared);
+  end(&made);
+}
+
 static void test_piles_within_entries(void **state) {
   (void)state;
   struct made made;
@@ -530,6 +557,7 @@ int main(void) {
       cmocka_unit_test(test_shared_entries),
       cmocka_unit_test(test_many_holders),
       cmocka_unit_test(test_used_entries),
+      cmocka_unit_test(test_use_decides_the_order),
       cmocka_unit_test(test_piles_within_entries),
       cmocka_unit_test(test_a_tracker_is_no_holder),
       cmocka_unit_test(test_sets_are_as_defined),
