@@ -73,7 +73,8 @@ struct inspect_io {
   bool (*output)(void *context, const char *text, size_t size);
   /* Diagnostics and elapsed times: whole lines, for standard error. */
   void (*diagnostic)(void *context, const char *text, size_t size);
-  /* Called some 10 times a second during long work. `share` is 0..1, negative if not known. */
+  /* Called some 10 times a second during long work. `share` is 0..1, negative if not known;
+   * `phase` is static. */
   void (*progress)(void *context, const char *phase, double share);
   /* Asked often during long work; true = stop and give the partial answer. */
   bool (*cancelled)(void *context);

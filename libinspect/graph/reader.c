@@ -167,8 +167,8 @@ static bool mark_taken(struct reader *reader) {
 }
 
 /* Takes one reference of the object that is being visited: see visit.h. */
-INLINE void take(struct visitor *visitor, enum reference_kind kind, uint64_t address,
-                        uint8_t tag, uint64_t detail, bool in_hash, bool trusted) {
+INLINE void take(struct visitor *visitor, enum reference_kind kind, uint64_t address, uint8_t tag,
+                 uint64_t detail, bool in_hash, bool trusted) {
   struct reader *reader = visitor->sink;
   struct discovery *found = reader->found;
   uint32_t granule = address_map_number(&reader->heap->map, address, &reader->hint);

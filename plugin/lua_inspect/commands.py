@@ -36,6 +36,7 @@ from .library import (
 INTERRUPTED = 130
 FAILED = 2
 PROGRESS_AFTER = 1.0  # seconds before a progress line appears
+LITTLE = 0.02  # of a phase: too little to tell the time that is left
 SESSIONS = 2  # kept open: two inferiors with a core each do not evict each other
 
 # Signals belong to the debugger's own thread.
@@ -67,6 +68,8 @@ class Run:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._wake = threading.Event()
         self._progress = ""
+        self._phase = ""
+        self._phase_started = 0.0
         self._progress_width = 0
         self._printing = False
         self._closed = False
@@ -93,7 +96,15 @@ class Run:
         self.diagnostics += text.decode("utf-8", "backslashreplace")
 
     def _take_progress(self, phase: str, share: float) -> None:
-        self._progress = f"{phase} {100 * share:3.0f} %" if share >= 0 else phase
+        """As "marking 45 %, 3 s left", in the form of the shell."""
+        if phase != self._phase:
+            self._phase, self._phase_started = phase, time.monotonic()
+        line = f"{phase} {100 * share:3.0f} %" if share >= 0 else phase
+        if share >= LITTLE:
+            elapsed = time.monotonic() - self._phase_started
+            left = elapsed * (1 - share) / share if share < 1 else 0
+            line += f", {left:.0f} s left"
+        self._progress = line
 
     def _work(self, work: Callable[[], int]) -> None:
         try:

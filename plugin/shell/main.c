@@ -31,6 +31,8 @@ static volatile sig_atomic_t interrupted;
 struct terminal {
   bool shows_progress;
   double started;
+  const char *phase; /* of the last progress report: names of phases are static */
+  double phase_started;
   int progress_width; /* columns of the progress line now on the screen */
   int write_error;    /* errno of the first failed write of the result  */
 };
@@ -84,12 +86,25 @@ static void on_diagnostic(void *context, const char *text, size_t size) {
   fwrite(text, 1, size, stderr);
 }
 
+/* "marking 45 %, 3 s left" */
+static int write_progress(struct terminal *terminal, double share, char *line, size_t size) {
+  const double LITTLE = 0.02; /* of the phase: too little to tell the time */
+  double elapsed = now() - terminal->phase_started;
+  if (share < 0) return snprintf(line, size, "%s", terminal->phase);
+  if (share < LITTLE) return snprintf(line, size, "%s %3.0f %%", terminal->phase, 100 * share);
+  return snprintf(line, size, "%s %3.0f %%, %.0f s left", terminal->phase, 100 * share,
+                  share < 1 ? elapsed * (1 - share) / share : 0.0);
+}
+
 static void on_progress(void *context, const char *phase, double share) {
   struct terminal *terminal = context;
+  if (!terminal->phase || strcmp(terminal->phase, phase) != 0) {
+    terminal->phase = phase;
+    terminal->phase_started = now();
+  }
   if (!terminal->shows_progress || now() - terminal->started < PROGRESS_AFTER) return;
   char line[PROGRESS_COLUMNS + 1];
-  int width = share < 0 ? snprintf(line, sizeof line, "%s", phase)
-                        : snprintf(line, sizeof line, "%s %3.0f %%", phase, 100 * share);
+  int width = write_progress(terminal, share, line, sizeof line);
   if (width < 0) return;
   if (width > PROGRESS_COLUMNS) width = PROGRESS_COLUMNS;
   fprintf(stderr, "\r%-*s", terminal->progress_width, line);

@@ -290,7 +290,7 @@ def terminal(stub, server_core):
 def test_interrupt_gives_the_partial_answer(terminal):
     for run in (1, 2):
         terminal.type("lua-work slow\n")
-        terminal.wait_for("stub works")  # the progress line, after a second
+        terminal.wait_for("s left")  # the progress line, after a second
         terminal.type("\x03")
         terminal.wait_for(f"answer partial run {run}", seconds=5)
         terminal.wait_for("Quit")

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -160,7 +161,8 @@ def test_progress_on_a_terminal(stub):
     master, slave = pty.openpty()
     process = start(stub, "slow", stdout=subprocess.PIPE, stderr=slave)
     begin = time.monotonic()
-    text = read_until(master, b"stub works")
+    text = read_until(master, b"s left")
+    assert re.search(rb"stub works +\d+ %, \d+ s left$", text)
     assert 0.9 < time.monotonic() - begin < 5  # not before a second has gone
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
