@@ -9,6 +9,8 @@
  *   2. Input and output     how results, diagnostics and progress reach the caller
  *   3. Running a command    parse -> open -> run: all that gdb, lldb and the shell need
  *   4. The command table    names, synopses, help and options, for help and completion
+ *   5. Objects and          cursors for scripts: all objects and references in rows, without a
+ *      references           document between
  *
  * Threads: a session is used by one thread at a time; callbacks run on the calling thread only.
  * What this library does not do: format anything outside a command's document, keep global state.
@@ -166,6 +168,173 @@ INSPECT_API const struct inspect_command_option *inspect_command_option_at(const
 INSPECT_API char *inspect_command_help(const char *command);
 
 INSPECT_API void inspect_free(void *memory);
+
+/* ---- 5. Objects and references: cursors ------------------------------------------------------ */
+
+/* For scripts and exporters, which ask what no command answers: rows are written into the caller's
+ * memory, as many as fit.
+ *
+ * Objects are numbered from 0 by address, over all VMs. Numbers stay what they are as long as the
+ * session is open, and are the same in every session of the same target. Types, kinds, strengths
+ * and classes are numbers, too; what they mean is told by name, since another version of this
+ * library may number them otherwise.
+ *
+ * Nothing is there before inspect_session_prepare: counts are 0, and nothing is written. Apart from
+ * the two functions that return an error, nothing here fails, whatever numbers it is given: what
+ * does not exist is left out. */
+
+#define INSPECT_NO_OBJECT UINT32_MAX
+
+/* What a session can be asked to find out; bits. */
+enum inspect_stage {
+  INSPECT_GRAPH = 1,    /* VMs, objects with address, type and bytes, references            */
+  INSPECT_LIVE = 2,     /* the computed full collection: INSPECT_LEFT_*                     */
+  INSPECT_RETAINED = 4, /* retained bytes and dominators; of what is live, so that is found */
+  INSPECT_CLASSES = 8,  /* classes                                                          */
+};
+
+/* Finds out what is not known yet; all of it needs the graph. Progress and cancelling through `io`
+ * (may be NULL). Errors: whatever a command says of a target without VMs; INTERRUPTED when
+ * cancelled: what was finished stays, and the next call goes on from there. */
+INSPECT_API struct inspect_error *inspect_session_prepare(struct inspect_session *session,
+                                                          unsigned stages,
+                                                          const struct inspect_io *io);
+
+/* The stages that are known, by prepare or since a command needed them. */
+INSPECT_API unsigned inspect_session_prepared(const struct inspect_session *session);
+
+/* ---- VMs */
+
+struct inspect_vm {
+  const char *lua;          /* "5.4"                                                           */
+  const char *release;      /* "5.4.4", or NULL if it is not known. Both as long as the session */
+  uint64_t address;         /* of the main thread                                              */
+  uint64_t heap_bytes;      /* what the VM says that it has allocated                          */
+  uint64_t accounted_bytes; /* what was found: objects, state and string table                 */
+  int64_t residual_bytes;   /* the difference                                                  */
+  uint64_t object_bytes;    /* of the objects alone                                            */
+  uint64_t objects;
+  uint64_t coroutines;
+};
+
+INSPECT_API uint32_t inspect_vm_count(const struct inspect_session *session);
+
+/* `vm` counts from 1, as --vm does. False, and nothing written, if there is no such VM. */
+INSPECT_API bool inspect_vm_at(const struct inspect_session *session, uint32_t vm,
+                               struct inspect_vm *result);
+
+/* ---- Objects */
+
+enum inspect_object_flag {
+  INSPECT_LEFT_LIVE = 1,      /* LIVE: left by every full collection                          */
+  INSPECT_LEFT_FINALIZER = 2, /* LIVE: left by the next one only, for a finalizer to run      */
+  INSPECT_HAS_FINALIZER = 4,  /* a finalizer is to be called when it dies                     */
+  INSPECT_PENDING = 8,        /* waits for its finalizer to be called                         */
+  INSPECT_FIXED = 16,         /* never collected                                              */
+  INSPECT_WEAK_KEYS = 32,     /* a table whose metatable says so, likewise:                   */
+  INSPECT_WEAK_VALUES = 64,
+  INSPECT_DEAD = 128,    /* found dead by the VM and not freed yet                       */
+  INSPECT_DAMAGED = 256, /* could not be read whole: references may be missing           */
+};
+
+struct inspect_object {
+  uint64_t address;
+  uint64_t bytes;        /* of itself, as the VM counts them                                  */
+  uint64_t retained;     /* RETAINED: freed if it were freed; 0 if it is not live             */
+  uint32_t number;       /* INSPECT_NO_OBJECT: there is no such object, the row is empty      */
+  uint32_t class_number; /* CLASSES: see inspect_class_name; else the type's                  */
+  uint32_t vm;           /* from 1                                                            */
+  uint32_t dominator;    /* RETAINED: the object that alone holds it, or INSPECT_NO_OBJECT    */
+  uint32_t type;         /* see inspect_type_name                                             */
+  uint32_t flags;        /* enum inspect_object_flag                                          */
+};
+
+INSPECT_API uint32_t inspect_object_count(const struct inspect_session *session);
+
+/* Writes one row for each of `count` objects: numbers[0 .. count), or, if `numbers` is NULL, those
+ * from number `first` on. Returns how many rows were written: all for `numbers` (a number of no
+ * object has an empty row), else those up to the last object. */
+INSPECT_API size_t inspect_objects(const struct inspect_session *session, const uint32_t *numbers,
+                                   uint32_t first, size_t count, struct inspect_object *result);
+
+/* What an object must be to be selected. All zero selects every object. */
+struct inspect_filter {
+  uint64_t least_bytes;
+  uint64_t least_retained; /* RETAINED                                                          */
+  uint32_t types;          /* bits (1 << type); 0: any                                          */
+  uint32_t flags;          /* all of these ...                                                  */
+  uint32_t without_flags;  /* ... and none of these                                             */
+  uint32_t vm;             /* from 1; 0: any                                                    */
+  const uint8_t *classes;  /* classes[class number] is not 0: wanted; NULL: any                 */
+  uint32_t class_count;    /* of `classes`; a class past it is not wanted                       */
+};
+
+/* Of the objects that inspect_objects would write with the same arguments, writes the numbers of
+ * those that pass, in the same order; `result` has room for `count` and may be `numbers` itself.
+ * Returns how many. */
+INSPECT_API size_t inspect_select(const struct inspect_session *session,
+                                  const struct inspect_filter *filter, const uint32_t *numbers,
+                                  uint32_t first, size_t count, uint32_t *result);
+
+/* The object that starts at an address, INSPECT_NO_OBJECT if none does. */
+INSPECT_API uint32_t inspect_object_at(const struct inspect_session *session, uint64_t address);
+
+/* The object that a path names, as commands take it: "_G.npcs[42].owner", "0x55d0c0ffee", "@3".
+ * `vm` chooses a VM from 1 on; 0: the first that has it. Errors: USAGE for a path that cannot be
+ * read, NOT_FOUND, and those of preparing the graph, which must be there. */
+INSPECT_API struct inspect_error *inspect_object_named(struct inspect_session *session,
+                                                       const char *path, uint32_t vm,
+                                                       uint32_t *number);
+
+/* The bytes of a string, unescaped: anything may be in them. As long as the session; NULL if the
+ * object is no string or cannot be read. */
+INSPECT_API const char *inspect_object_string(const struct inspect_session *session,
+                                              uint32_t object, size_t *size);
+
+/* "table, 3 entries", "function room.lua:41": safe to print. NULL if there is no such object or no
+ * memory. Free it with inspect_free. */
+INSPECT_API char *inspect_object_words(struct inspect_session *session, uint32_t object);
+
+/* "string", "table", "function", "cfunction", ...: NULL past the last. Static. */
+INSPECT_API const char *inspect_type_name(uint32_t type);
+
+/* What the program calls the objects of a class: "Npc", "{desc, time}", "function room.lua:41", or
+ * the name of the type for those without evidence. Escaped. Two classes of different types may have
+ * one name. NULL past the last one; before CLASSES there are only the types. As long as the
+ * session. */
+INSPECT_API const char *inspect_class_name(const struct inspect_session *session,
+                                           uint32_t class_number);
+
+/* ---- References, of one object to others */
+
+struct inspect_reference {
+  uint64_t address; /* of the target                                                     */
+  uint32_t target;  /* its number                                                        */
+  uint16_t kind;    /* see inspect_kind_name                                             */
+  uint8_t strength; /* see inspect_strength_name                                         */
+  bool is_maybe;    /* lies in a part of a stack that may be stale                       */
+};
+
+INSPECT_API size_t inspect_reference_count(const struct inspect_session *session, uint32_t object);
+
+/* Writes the references of an object from position `first` on, at most `count`; their order is
+ * fixed. Returns how many were written. */
+INSPECT_API size_t inspect_references(const struct inspect_session *session, uint32_t object,
+                                      size_t first, size_t count, struct inspect_reference *result);
+
+/* What the reference at a position is called, in the syntax of paths: ".members", "[17]",
+ * ":upvalue(rooms)"; behind the path of the object it is a path to the target. Empty for the value
+ * of an upvalue object, which goes by the name of the upvalue. NULL if there is no such reference
+ * or no memory. Free it with inspect_free. */
+INSPECT_API char *inspect_reference_label(struct inspect_session *session, uint32_t object,
+                                          size_t position);
+
+/* "field", "index", "key", "metatable", ...: NULL past the last. Static. */
+INSPECT_API const char *inspect_kind_name(uint32_t kind);
+
+/* "strong": holds its target. "ephemeron": holds it as long as the weak key of its entry is held.
+ * "weak". Strings are held by weak tables, too. NULL past the last. Static. */
+INSPECT_API const char *inspect_strength_name(uint32_t strength);
 
 #ifdef __cplusplus
 }
