@@ -1,8 +1,38 @@
-"""What the debugger plugins share: the library's binding, the contract of a host, the commands.
+"""Lua heaps of core files for Python: in scripts of their own, and in debuggers.
 
+    import lua_inspect
+
+    with lua_inspect.open("core.4711") as session:     # in gdb: lua_inspect.current()
+        print(session.vms)
+        for table in session.objects.where(type="table", min_retained=1 << 20):
+            print(hex(table.address), table.cls, table.retained)
+        print(session.run("leaks")["causes"])
+
+help(lua_inspect.Session), help(lua_inspect.Objects) and help(lua_inspect.Object) tell more.
+
+    api.py       sessions
+    objects.py   objects and references
     library.py   ctypes binding of inspect.h; the only file that imports ctypes
     host.py      what a debugger must offer
-    commands.py  the commands of the library's table, run for a host
+    commands.py  the commands of the library's table, run for a debugger
+    worker.py    long work on a thread of its own
 
-Knowledge of Lua lives in the library; these files carry bytes and text between it and a debugger.
+Knowledge of Lua lives in the library; these files carry bytes and text between it and Python.
 """
+
+from .api import Session, Vm, current, open
+from .library import Error
+from .objects import FLAGS, Object, Objects, Reference, References
+
+__all__ = [
+    "Error",
+    "FLAGS",
+    "Object",
+    "Objects",
+    "Reference",
+    "References",
+    "Session",
+    "Vm",
+    "current",
+    "open",
+]

@@ -14,7 +14,6 @@ from __future__ import annotations
 import codecs
 import glob
 import os
-import signal
 import threading
 import time
 from collections import OrderedDict, deque
@@ -32,6 +31,7 @@ from .library import (
     Session,
     load,
 )
+from .worker import start
 
 INTERRUPTED = 130
 FAILED = 2
@@ -39,10 +39,9 @@ PROGRESS_AFTER = 1.0  # seconds before a progress line appears
 LITTLE = 0.02  # of a phase: too little to tell the time that is left
 SESSIONS = 2  # kept open: two inferiors with a core each do not evict each other
 
-# Signals belong to the debugger's own thread.
-_DEBUGGER_SIGNALS = (signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGWINCH)
-
 SessionKey = Tuple[str, int, int, Optional[str], Optional[str], Optional[str], int]
+# From core, exe, sysroot and layout to a session.
+Opener = Callable[[str, Optional[str], Optional[str], Optional[str]], Session]
 
 
 class Refused(HostError):
@@ -119,13 +118,7 @@ class Run:
     # On the host's thread.
 
     def start(self, work: Callable[[], int]) -> threading.Thread:
-        thread = threading.Thread(target=self._work, args=(work,), daemon=True)
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, _DEBUGGER_SIGNALS)
-        try:
-            thread.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old)
-        return thread
+        return start(lambda: self._work(work))
 
     def carry(self) -> None:
         """Carries output to the host until the command's thread is done."""
@@ -204,7 +197,10 @@ class Sessions:
     def __init__(self) -> None:
         self._open: OrderedDict[SessionKey, Session] = OrderedDict()
 
-    def key(self, target: Target, invocation: Invocation) -> SessionKey:
+    def key(
+        self, target: Target, files: Tuple[Optional[str], Optional[str], Optional[str]]
+    ) -> SessionKey:
+        """`files` are what the user gave as --exe, --sysroot and --layout."""
         try:
             status = os.stat(target.core)
         except OSError as error:
@@ -212,7 +208,7 @@ class Sessions:
                 f"{target.core}: {error.strerror}",
                 "load the core again",
             ) from None
-        exe, sysroot, layout = invocation.files()
+        exe, sysroot, layout = files
         return (
             target.core,
             status.st_mtime_ns,
@@ -223,12 +219,12 @@ class Sessions:
             _changed(layout),
         )
 
-    def get(self, key: SessionKey, invocation: Invocation, io: Io) -> Session:
+    def get(self, key: SessionKey, open_it: Opener) -> Session:
         for other in [k for k in self._open if k[0] == key[0] and k[1:3] != key[1:3]]:
             self._open.pop(other).close()
         session = self._open.get(key)
         if session is None:
-            session = invocation.open(key[0], key[3], key[4], key[5], io)
+            session = open_it(key[0], key[3], key[4], key[5])
             self._open[key] = session
         self._open.move_to_end(key)
         while len(self._open) > SESSIONS:
@@ -245,9 +241,18 @@ class Plugin:
         self.sessions = Sessions()
         self._thread: Optional[threading.Thread] = None
 
-    def run(self, command: str, arguments: str) -> None:
+    def current(self) -> Session:
+        """The session of the core that is loaded, as a command without --exe has it."""
+        self._check_idle()
+        key = self.sessions.key(self.host.target(), (None, None, None))
+        return self.sessions.get(key, self.library.open)
+
+    def _check_idle(self) -> None:
         if self._thread and self._thread.is_alive():
             raise HostError("the command before is still ending", "try again")
+
+    def run(self, command: str, arguments: str) -> None:
+        self._check_idle()
         invocation = self._parse(command, arguments)
         if invocation is None:
             return
@@ -269,12 +274,15 @@ class Plugin:
     def _run(self, invocation: Invocation) -> None:
         key: Optional[SessionKey] = None
         if invocation.needs_session():
-            key = self.sessions.key(self.host.target(), invocation)
+            key = self.sessions.key(self.host.target(), invocation.files())
         run = Run(self.host, invocation.quiet())
         io = run.io()
 
+        def open_it(*files: Optional[str]) -> Session:
+            return invocation.open(files, io)
+
         def work() -> int:
-            session = self.sessions.get(key, invocation, io) if key else None
+            session = self.sessions.get(key, open_it) if key else None
             return invocation.run(session, io)
 
         self._thread = run.start(work)
@@ -338,6 +346,9 @@ class TableCommand:
         return ""
 
 
+plugin: Optional[Plugin] = None  # of the debugger that this Python runs in
+
+
 def files(start: str) -> List[str]:
     """Files and folders whose path starts with `start`."""
     found = sorted(glob.glob(glob.escape(os.path.expanduser(start)) + "*"))
@@ -350,6 +361,7 @@ def register(host: Host) -> None:
         library = load(Path(__file__).resolve().parent.parent)
     except LibraryError as error:
         raise HostError(sentence(error.message, error.hint)) from None
+    global plugin
     plugin = Plugin(host, library)
     for command in library.commands():
         host.register(TableCommand(plugin, command))

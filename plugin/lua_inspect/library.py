@@ -10,7 +10,7 @@ import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 ABI = 1  # INSPECT_ABI of the inspect.h that this file was written from
 
@@ -61,7 +61,46 @@ class _Command(ctypes.Structure):
     ]
 
 
-_FUNCTIONS = {
+class _Error(ctypes.Structure):
+    _fields_ = [
+        ("code", ctypes.c_int),
+        ("has_address", ctypes.c_bool),
+        ("address", ctypes.c_uint64),
+        ("message", ctypes.c_char_p),
+        ("hint", ctypes.c_char_p),
+    ]
+
+
+class _Vm(ctypes.Structure):
+    _fields_ = [
+        ("lua", ctypes.c_char_p),
+        ("release", ctypes.c_char_p),
+        ("address", ctypes.c_uint64),
+        ("heap_bytes", ctypes.c_uint64),
+        ("accounted_bytes", ctypes.c_uint64),
+        ("residual_bytes", ctypes.c_int64),
+        ("object_bytes", ctypes.c_uint64),
+        ("objects", ctypes.c_uint64),
+        ("coroutines", ctypes.c_uint64),
+    ]
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [
+        ("least_bytes", ctypes.c_uint64),
+        ("least_retained", ctypes.c_uint64),
+        ("types", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("without_flags", ctypes.c_uint32),
+        ("vm", ctypes.c_uint32),
+        ("classes", ctypes.c_char_p),
+        ("class_count", ctypes.c_uint32),
+    ]
+
+
+_Table = Dict[str, Tuple[Any, List[Any]]]  # name -> result, arguments
+
+_FUNCTIONS: _Table = {
     "inspect_invocation_parse_line": (
         ctypes.c_void_p,
         [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p)],
@@ -93,13 +132,119 @@ _FUNCTIONS = {
 }
 
 
-class LibraryError(Exception):
-    """The library cannot be used. One sentence, and what to do next."""
+# What scripts need beyond commands: section 5 of inspect.h, and errors as they are. Rows and
+# numbers are passed as addresses of the caller's buffers.
+_FOR_SCRIPTS: _Table = {
+    "inspect_error_name": (ctypes.c_char_p, [ctypes.c_int]),
+    "inspect_error_free": (None, [ctypes.c_void_p]),
+    "inspect_invocation_parse": (
+        ctypes.c_void_p,
+        [
+            ctypes.c_int,
+            ctypes.POINTER(ctypes.c_char_p),
+            ctypes.POINTER(ctypes.c_void_p),
+        ],
+    ),
+    "inspect_session_prepare": (
+        ctypes.c_void_p,
+        [ctypes.c_void_p, ctypes.c_uint, ctypes.POINTER(_Io)],
+    ),
+    "inspect_session_prepared": (ctypes.c_uint, [ctypes.c_void_p]),
+    "inspect_vm_count": (ctypes.c_uint32, [ctypes.c_void_p]),
+    "inspect_vm_at": (
+        ctypes.c_bool,
+        [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(_Vm)],
+    ),
+    "inspect_object_count": (ctypes.c_uint32, [ctypes.c_void_p]),
+    "inspect_objects": (
+        ctypes.c_size_t,
+        [
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+        ],
+    ),
+    "inspect_select": (
+        ctypes.c_size_t,
+        [
+            ctypes.c_void_p,
+            ctypes.POINTER(_Filter),
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+        ],
+    ),
+    "inspect_object_at": (ctypes.c_uint32, [ctypes.c_void_p, ctypes.c_uint64]),
+    "inspect_object_named": (
+        ctypes.c_void_p,
+        [
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+            ctypes.c_uint32,
+            ctypes.POINTER(ctypes.c_uint32),
+        ],
+    ),
+    "inspect_object_string": (
+        ctypes.c_void_p,
+        [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_size_t)],
+    ),
+    "inspect_object_words": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_uint32]),
+    "inspect_type_name": (ctypes.c_char_p, [ctypes.c_uint32]),
+    "inspect_class_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_uint32]),
+    "inspect_reference_count": (ctypes.c_size_t, [ctypes.c_void_p, ctypes.c_uint32]),
+    "inspect_references": (
+        ctypes.c_size_t,
+        [
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_size_t,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+        ],
+    ),
+    "inspect_reference_label": (
+        ctypes.c_void_p,
+        [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t],
+    ),
+    "inspect_kind_name": (ctypes.c_char_p, [ctypes.c_uint32]),
+    "inspect_strength_name": (ctypes.c_char_p, [ctypes.c_uint32]),
+}
 
-    def __init__(self, message: str, hint: str) -> None:
+
+class Error(Exception):
+    """What the library says instead of an answer.
+
+    code     "not-found", "target", "usage", "system", "unreadable", "unsupported", "no-memory"
+    message  one sentence
+    hint     what to do next, or None
+    address  of what in the target it is about, or None
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: Optional[str] = None,
+        address: Optional[int] = None,
+    ) -> None:
         super().__init__(message)
+        self.code = code
         self.message = message
         self.hint = hint
+        self.address = address
+
+    def __str__(self) -> str:
+        return self.message + (f" (hint: {self.hint})" if self.hint else "")
+
+
+class LibraryError(Error):
+    """The library cannot be used."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__("system", message, hint)
 
 
 class CommandFailed(Exception):
@@ -166,12 +311,143 @@ class Session:
     """An opened target. Used by one thread at a time."""
 
     def __init__(self, library: Library, handle: ctypes.c_void_p) -> None:
-        self._library = library
+        self.library = library
         self.handle = handle
 
     def close(self) -> None:
-        self._library.functions.inspect_session_close(self.handle)
+        self.library.functions.inspect_session_close(self.handle)
         self.handle = ctypes.c_void_p()
+
+
+class Cursors:
+    """Section 5 of inspect.h for one session; buffers are passed by address (array.buffer_info).
+
+    Every call makes sure that the session is still open.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._library = session.library
+        self._functions = session.library.for_scripts()
+
+    @property
+    def session(self) -> Session:
+        if not self._session.handle:
+            raise Error(
+                "usage",
+                "the session is closed",
+                "open the core again: lua_inspect.open(core), "
+                "or lua_inspect.current() in a debugger",
+            )
+        return self._session
+
+    @property
+    def _handle(self) -> ctypes.c_void_p:
+        return self.session.handle
+
+    def prepare(self, stages: int, cancelled: Callable[[], bool]) -> None:
+        io = Io(
+            output=lambda _: True,
+            diagnostic=lambda _: None,
+            progress=lambda _, __: None,
+            cancelled=cancelled,
+            terminal=False,
+        )
+        structure = _io_structure(io)
+        error = self._functions.inspect_session_prepare(
+            self._handle, stages, ctypes.byref(structure)
+        )
+        if error:
+            raise self._library.taken_error(error)
+
+    def prepared(self) -> int:
+        return int(self._functions.inspect_session_prepared(self._handle))
+
+    def vms(self) -> Iterator[Dict[str, Any]]:
+        """The fields of struct inspect_vm, by name."""
+        row = _Vm()
+        for index in range(1, self._functions.inspect_vm_count(self._handle) + 1):
+            self._functions.inspect_vm_at(self._handle, index, ctypes.byref(row))
+            fields = {name: getattr(row, name) for name, _ in _Vm._fields_}
+            fields["lua"] = _text(row.lua)
+            fields["release"] = _text(row.release) or None
+            yield fields
+
+    def object_count(self) -> int:
+        return int(self._functions.inspect_object_count(self._handle))
+
+    def objects(self, numbers: Optional[int], first: int, count: int, to: int) -> int:
+        return int(
+            self._functions.inspect_objects(self._handle, numbers, first, count, to)
+        )
+
+    def select(
+        self,
+        wanted: Dict[str, Any],
+        numbers: Optional[int],
+        first: int,
+        count: int,
+        to: int,
+    ) -> int:
+        """`wanted` are fields of struct inspect_filter."""
+        filter_ = _Filter(**wanted)
+        return int(
+            self._functions.inspect_select(
+                self._handle, ctypes.byref(filter_), numbers, first, count, to
+            )
+        )
+
+    def object_at(self, address: int) -> int:
+        return int(self._functions.inspect_object_at(self._handle, address))
+
+    def object_named(self, path: str, vm: int) -> int:
+        number = ctypes.c_uint32()
+        error = self._functions.inspect_object_named(
+            self._handle,
+            path.encode("utf-8", "surrogateescape"),
+            vm,
+            ctypes.byref(number),
+        )
+        if error:
+            raise self._library.taken_error(error)
+        return number.value
+
+    def string(self, number: int) -> Optional[bytes]:
+        size = ctypes.c_size_t()
+        memory = self._functions.inspect_object_string(
+            self._handle, number, ctypes.byref(size)
+        )
+        return bytes(ctypes.string_at(memory, size.value)) if memory else None
+
+    def words(self, number: int) -> str:
+        memory = self._functions.inspect_object_words(self._handle, number)
+        return self._library.taken_text(memory) or ""
+
+    def reference_count(self, number: int) -> int:
+        return int(self._functions.inspect_reference_count(self._handle, number))
+
+    def references(self, number: int, first: int, count: int, to: int) -> int:
+        return int(
+            self._functions.inspect_references(self._handle, number, first, count, to)
+        )
+
+    def label(self, number: int, position: int) -> str:
+        memory = self._functions.inspect_reference_label(self._handle, number, position)
+        return self._library.taken_text(memory) or ""
+
+    def type_names(self) -> Tuple[str, ...]:
+        return self._library.names(self._functions.inspect_type_name)
+
+    def class_names(self) -> Tuple[str, ...]:
+        return self._library.names(
+            lambda number: self._functions.inspect_class_name(self._handle, number)
+        )
+
+    def kind_names(self) -> Tuple[str, ...]:
+        return self._library.names(self._functions.inspect_kind_name)
+
+    def strength_names(self) -> Tuple[str, ...]:
+        return self._library.names(self._functions.inspect_strength_name)
 
 
 class Invocation:
@@ -197,24 +473,13 @@ class Invocation:
     def quiet(self) -> bool:
         return bool(self._library.functions.inspect_invocation_quiet(self.handle))
 
-    def open(
-        self,
-        core: str,
-        exe: Optional[str],
-        sysroot: Optional[str],
-        layout: Optional[str],
-        io: Io,
-    ) -> Session:
-        """Opens a target for this invocation; an error is reported as the invocation asks."""
-        target = _Target(_path(core), 0, _path(exe), _path(sysroot), _path(layout))
-        handle = ctypes.c_void_p()
-        error = self._library.functions.inspect_session_open(
-            ctypes.byref(target), ctypes.byref(handle)
-        )
-        if error:
+    def open(self, files: Sequence[Optional[str]], io: Io) -> Session:
+        """Opens core, exe, sysroot and layout; an error is reported as the invocation asks."""
+        session, error = self._library.try_open(*files)
+        if session is None:
             self._library.report(self.handle, error, io)
             raise CommandFailed
-        return Session(self._library, handle)
+        return session
 
     def run(self, session: Optional[Session], io: Io) -> int:
         structure = _io_structure(io)
@@ -241,9 +506,27 @@ class Library:
                 "or set LUA_INSPECT_LIBRARY to the file",
             ) from None
         self._check_abi(path)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(self.functions, name)
+        self._path = path
+        self._is_for_scripts = False
+        self._bind(_FUNCTIONS)
+
+    def _bind(self, table: _Table) -> None:
+        for name, (result, arguments) in table.items():
+            try:
+                function = getattr(self.functions, name)
+            except AttributeError:
+                raise LibraryError(
+                    f"{self._path} is older than this plugin: it has no {name}",
+                    "use the plugin and the library of one release",
+                ) from None
             function.restype, function.argtypes = result, arguments
+
+    def for_scripts(self) -> Any:
+        """The functions, those that only scripts need among them: commands work without."""
+        if not self._is_for_scripts:
+            self._bind(_FOR_SCRIPTS)
+            self._is_for_scripts = True
+        return self.functions
 
     def _check_abi(self, path: str) -> None:
         try:
@@ -274,6 +557,76 @@ class Library:
             raise CommandFailed
         return Invocation(self, handle)
 
+    def parse_words(self, words: Sequence[str]) -> Invocation:
+        """The command line of the shell, its name included. Raises Error."""
+        handle = ctypes.c_void_p()
+        encoded = [word.encode("utf-8", "surrogateescape") for word in words]
+        argv = (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
+        error = self.for_scripts().inspect_invocation_parse(
+            len(encoded), argv, ctypes.byref(handle)
+        )
+        if error:
+            self.functions.inspect_invocation_free(handle)
+            raise self.taken_error(error)
+        return Invocation(self, handle)
+
+    def try_open(
+        self,
+        core: Optional[str],
+        exe: Optional[str],
+        sysroot: Optional[str],
+        layout: Optional[str],
+    ) -> Tuple[Optional[Session], int]:
+        """A session, or the handle of an error."""
+        target = _Target(_path(core), 0, _path(exe), _path(sysroot), _path(layout))
+        handle = ctypes.c_void_p()
+        error = self.functions.inspect_session_open(
+            ctypes.byref(target), ctypes.byref(handle)
+        )
+        return (None, error) if error else (Session(self, handle), 0)
+
+    def open(
+        self,
+        core: str,
+        exe: Optional[str] = None,
+        sysroot: Optional[str] = None,
+        layout: Optional[str] = None,
+    ) -> Session:
+        """Opens a target. Raises Error."""
+        self.for_scripts()
+        session, error = self.try_open(core, exe, sysroot, layout)
+        if session is None:
+            raise self.taken_error(error)
+        return session
+
+    def taken_error(self, handle: int) -> Error:
+        """An error of the library as an exception; frees it."""
+        error = ctypes.cast(handle, ctypes.POINTER(_Error)).contents
+        result = Error(
+            _text(self.functions.inspect_error_name(error.code)),
+            _text(error.message),
+            _text(error.hint) or None,
+            error.address if error.has_address else None,
+        )
+        self.functions.inspect_error_free(handle)
+        return result
+
+    def taken_text(self, memory: Optional[int]) -> Optional[str]:
+        """Text that the library has allocated; frees it."""
+        if not memory:
+            return None
+        try:
+            return _text(ctypes.string_at(memory))
+        finally:
+            self.functions.inspect_free(memory)
+
+    def names(self, name_of: Callable[[int], Any]) -> Tuple[str, ...]:
+        """What a function of the library answers to 0, 1, ... until it has no more."""
+        names: List[str] = []
+        while (name := name_of(len(names))) is not None:
+            names.append(_text(name))
+        return tuple(names)
+
     def report(self, invocation: ctypes.c_void_p, error: int, io: Io) -> None:
         structure = _io_structure(io)
         self.functions.inspect_report_error(invocation, error, ctypes.byref(structure))
@@ -299,12 +652,7 @@ class Library:
 
     def help(self, command: str) -> str:
         memory = self.functions.inspect_command_help(command.encode())
-        if not memory:
-            return ""
-        try:
-            return _text(ctypes.string_at(memory))
-        finally:
-            self.functions.inspect_free(memory)
+        return self.taken_text(memory) or ""
 
 
 def _candidates(plugin: Path) -> List[Path]:
