@@ -180,7 +180,7 @@ INSPECT_API void inspect_free(void *memory);
  * library may number them otherwise.
  *
  * Nothing is there before inspect_session_prepare: counts are 0, and nothing is written. Apart from
- * the two functions that return an error, nothing here fails, whatever numbers it is given: what
+ * the functions that return an error, nothing here fails, whatever numbers it is given: what
  * does not exist is left out. */
 
 #define INSPECT_NO_OBJECT UINT32_MAX
@@ -328,6 +328,21 @@ INSPECT_API size_t inspect_references(const struct inspect_session *session, uin
  * or no memory. Free it with inspect_free. */
 INSPECT_API char *inspect_reference_label(struct inspect_session *session, uint32_t object,
                                           size_t position);
+
+/* A reference seen from its target: the reference of object `source` at `position`. */
+struct inspect_referrer {
+  uint64_t source;
+  uint64_t position;
+};
+
+/* All references to an object, by source, then position: one pass over the references of all VMs,
+ * with progress and cancelling through `io` (may be NULL). `*result` has `*count` elements; free it
+ * with inspect_free. Errors: NO_MEMORY, INTERRUPTED, NOT_FOUND if there is no such object; the
+ * result is then empty. */
+INSPECT_API struct inspect_error *inspect_referrers(const struct inspect_session *session,
+                                                    uint32_t object, const struct inspect_io *io,
+                                                    struct inspect_referrer **result,
+                                                    size_t *count);
 
 /* "field", "index", "key", "metatable", ...: NULL past the last. Static. */
 INSPECT_API const char *inspect_kind_name(uint32_t kind);

@@ -4,19 +4,24 @@
  * that go out are ranks by address: ids of the graph never leave this file. Classes are numbered as
  * the groups of `heap` are: every type first, for its objects without evidence, then the classes
  * from 1 on. What a stage makes is read only if the stage is known. */
+#include "analysis/incoming.h"
 #include "base/parallel.h"
 #include "command/monitor.h"
 #include "command/session.h"
 
 /* ---- Stages ---------------------------------------------------------------------------------- */
 
+static struct work begin_work(struct monitor *monitor, const struct inspect_io *io) {
+  static const struct inspect_io nobody;
+  monitor_start(monitor, io ? io : &nobody, false);
+  return (struct work){
+      .context = monitor, .report = monitor_report, .threads = parallel_processors()};
+}
+
 struct inspect_error *inspect_session_prepare(struct inspect_session *session, unsigned stages,
                                               const struct inspect_io *io) {
-  static const struct inspect_io nobody;
   struct monitor monitor;
-  monitor_start(&monitor, io ? io : &nobody, false);
-  struct work work = {
-      .context = &monitor, .report = monitor_report, .threads = parallel_processors()};
+  struct work work = begin_work(&monitor, io);
   if (stages) TRY(session_build(session, &work));
   if (stages & (INSPECT_LIVE | INSPECT_RETAINED)) TRY(session_collect(session, &work));
   if (stages & INSPECT_RETAINED) TRY(session_dominate(session, &work));
@@ -222,22 +227,6 @@ size_t inspect_reference_count(const struct inspect_session *session, uint32_t o
                          : (size_t)(graph_first(graph, (uint64_t)id + 1) - graph_first(graph, id));
 }
 
-enum strength { STRONG, EPHEMERON, WEAK };
-static const char *const STRENGTHS[] = {"strong", "ephemeron", "weak"};
-
-/* As the collector takes it: strings are no objects to a weak table (lgc.c, iscleared). */
-static enum strength strength_of(const struct graph *graph, object_id from,
-                                 reference_id reference) {
-  const uint8_t both = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
-  uint8_t flags = graph->flags[from], kind = graph->kind[reference];
-  if (kind == REFERENCE_LEFTOVER) return WEAK;
-  if (graph_is_strong(flags, kind)) return STRONG;
-  bool is_key_of_both = kind == REFERENCE_KEY && (flags & both) == both;
-  if (graph->type[graph->target[reference]] == OBJECT_STRING && !is_key_of_both) return STRONG;
-  if (!graph_is_ephemeron_value(flags, kind)) return WEAK;
-  return kind == REFERENCE_FIELD ? STRONG : EPHEMERON;
-}
-
 size_t inspect_references(const struct inspect_session *session, uint32_t object, size_t first,
                           size_t count, struct inspect_reference *result) {
   const struct graph *graph = &session->heap.graph;
@@ -250,7 +239,7 @@ size_t inspect_references(const struct inspect_session *session, uint32_t object
         (struct inspect_reference){.address = heap_address(&session->heap, target),
                                    .target = number_of(session, target),
                                    .kind = graph->kind[reference],
-                                   .strength = (uint8_t)strength_of(graph, id, reference),
+                                   .strength = (uint8_t)reference_strength(graph, id, reference),
                                    .is_maybe = graph->kind[reference] == REFERENCE_MAYBE_STACK};
   }
   return count;
@@ -266,10 +255,60 @@ char *inspect_reference_label(struct inspect_session *session, uint32_t object, 
   return NULL;
 }
 
+struct referrers {
+  const struct inspect_session *session;
+  struct VECTOR(struct inspect_referrer) found;
+};
+
+static bool take_referrer(void *context, object_id from, reference_id reference) {
+  struct referrers *referrers = context;
+  const struct inspect_session *session = referrers->session;
+  struct inspect_referrer one = {.source = number_of(session, from),
+                                 .position = reference - graph_first(&session->heap.graph, from)};
+  return vector_push(&referrers->found, one);
+}
+
+static int compare_referrers(const void *left, const void *right) {
+  const struct inspect_referrer *a = left, *b = right;
+  if (a->source != b->source) return a->source < b->source ? -1 : 1;
+  return (a->position > b->position) - (a->position < b->position);
+}
+
+struct inspect_error *inspect_referrers(const struct inspect_session *session, uint32_t object,
+                                        const struct inspect_io *io,
+                                        struct inspect_referrer **result, size_t *count) {
+  struct referrers referrers = {.session = session};
+  struct bitset targets = {0};
+  object_id id = object_of(session, object);
+  *result = NULL;
+  *count = 0;
+  if (id == NO_OBJECT)
+    return error_create(INSPECT_ERROR_NOT_FOUND, "numbers count from 0, by address",
+                        "there is no object number %u", object);
+  if (!bitset_init(&targets, session->heap.graph.object_count)) return error_no_memory();
+  bitset_add(&targets, id);
+  struct monitor monitor;
+  struct work work = begin_work(&monitor, io);
+  struct inspect_error *error =
+      incoming_find(&session->heap.graph, &targets, &work, take_referrer, &referrers);
+  bitset_free(&targets);
+  if (error) {
+    vector_free(&referrers.found);
+    return error;
+  }
+  if (referrers.found.count)
+    qsort(referrers.found.items, referrers.found.count, sizeof *referrers.found.items,
+          compare_referrers);
+  *result = referrers.found.items;
+  *count = referrers.found.count;
+  return NULL;
+}
+
 const char *inspect_kind_name(uint32_t kind) {
   return kind < REFERENCE_KIND_COUNT ? reference_kind_name((enum reference_kind)kind) : NULL;
 }
 
 const char *inspect_strength_name(uint32_t strength) {
-  return strength < sizeof STRENGTHS / sizeof *STRENGTHS ? STRENGTHS[strength] : NULL;
+  if (strength > STRENGTH_WEAK) return NULL;
+  return reference_strength_name((enum reference_strength)strength);
 }

@@ -292,6 +292,29 @@ static void references_have_bounds(void **state) {
   assert_true(rows[1].is_maybe);
 }
 
+static void referrers_are_the_references_turned_around(void **state) {
+  struct inspect_session *session = ((struct fixture *)*state)->session;
+  struct inspect_referrer *found;
+  size_t count;
+  assert_null(inspect_referrers(session, number(4), NULL, &found, &count));
+  assert_int_equal(count, 3); /* twice by 2, whose number is lower than that of 0 */
+  assert_int_equal(found[0].source, number(2));
+  assert_int_equal(found[0].position, 0);
+  assert_int_equal(found[1].source, number(2));
+  assert_int_equal(found[1].position, 2);
+  assert_int_equal(found[2].source, number(0));
+  assert_int_equal(found[2].position, 1);
+  inspect_free(found);
+  assert_null(inspect_referrers(session, number(0), NULL, &found, &count));
+  assert_int_equal(count, 0);
+  inspect_free(found);
+  struct inspect_error *error = inspect_referrers(session, OBJECTS, NULL, &found, &count);
+  assert_int_equal(error->code, INSPECT_ERROR_NOT_FOUND);
+  assert_null(found);
+  assert_int_equal(count, 0);
+  inspect_error_free(error);
+}
+
 static void labels_have_bounds(void **state) {
   struct inspect_session *session = ((struct fixture *)*state)->session;
   char *label = inspect_reference_label(session, number(2), 2);
@@ -407,6 +430,7 @@ int main(void) {
       TEST(stages_add_to_rows),
       TEST(references_have_bounds),
       TEST(labels_have_bounds),
+      TEST(referrers_are_the_references_turned_around),
       TEST(objects_by_name),
       TEST(strings_and_words),
       TEST(names_end),
