@@ -22,7 +22,7 @@ Knowledge of Lua lives in the library; these files carry bytes and text between 
 
 from .api import Session, Vm, current, open
 from .library import Error
-from .objects import FLAGS, Object, Objects, Reference, References
+from .objects import FLAGS, Object, Objects, Reference, References, Referrers
 
 __all__ = [
     "Error",
@@ -31,6 +31,7 @@ __all__ = [
     "Objects",
     "Reference",
     "References",
+    "Referrers",
     "Session",
     "Vm",
     "current",

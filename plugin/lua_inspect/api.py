@@ -274,6 +274,12 @@ class Session:
             patience = Patience()
             patience.wait(lambda: self._cursors.prepare(stages, patience.cancelled))
 
+    def _referrers(self, number: int) -> bytes:
+        patience = Patience()
+        return patience.wait(
+            lambda: self._cursors.referrers(number, patience.cancelled)
+        )
+
     def _key(self) -> library.Session:
         """What tells sessions apart: two of the debugger's for one core are one."""
         return self._cursors.session

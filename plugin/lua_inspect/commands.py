@@ -278,8 +278,9 @@ class Plugin:
         run = Run(self.host, invocation.quiet())
         io = run.io()
 
-        def open_it(*files: Optional[str]) -> Session:
-            return invocation.open(files, io)
+        def open_it(core: str, *files: Optional[str]) -> Session:
+            exe, sysroot, layout = files
+            return invocation.open(core, exe, sysroot, layout, io)
 
         def work() -> int:
             session = self.sessions.get(key, open_it) if key else None

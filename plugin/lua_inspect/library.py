@@ -209,6 +209,16 @@ _FOR_SCRIPTS: _Table = {
         ctypes.c_void_p,
         [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t],
     ),
+    "inspect_referrers": (
+        ctypes.c_void_p,
+        [
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.POINTER(_Io),
+            ctypes.POINTER(ctypes.c_void_p),
+            ctypes.POINTER(ctypes.c_size_t),
+        ],
+    ),
     "inspect_kind_name": (ctypes.c_char_p, [ctypes.c_uint32]),
     "inspect_strength_name": (ctypes.c_char_p, [ctypes.c_uint32]),
 }
@@ -319,6 +329,16 @@ class Session:
         self.handle = ctypes.c_void_p()
 
 
+def _silent(cancelled: Callable[[], bool]) -> Io:
+    return Io(
+        output=lambda _: True,
+        diagnostic=lambda _: None,
+        progress=lambda _, __: None,
+        cancelled=cancelled,
+        terminal=False,
+    )
+
+
 class Cursors:
     """Section 5 of inspect.h for one session; buffers are passed by address (array.buffer_info).
 
@@ -346,14 +366,7 @@ class Cursors:
         return self.session.handle
 
     def prepare(self, stages: int, cancelled: Callable[[], bool]) -> None:
-        io = Io(
-            output=lambda _: True,
-            diagnostic=lambda _: None,
-            progress=lambda _, __: None,
-            cancelled=cancelled,
-            terminal=False,
-        )
-        structure = _io_structure(io)
+        structure = _io_structure(_silent(cancelled))
         error = self._functions.inspect_session_prepare(
             self._handle, stages, ctypes.byref(structure)
         )
@@ -435,6 +448,24 @@ class Cursors:
         memory = self._functions.inspect_reference_label(self._handle, number, position)
         return self._library.taken_text(memory) or ""
 
+    def referrers(self, number: int, cancelled: Callable[[], bool]) -> bytes:
+        """Rows of struct inspect_referrer."""
+        structure = _io_structure(_silent(cancelled))
+        memory, count = ctypes.c_void_p(), ctypes.c_size_t()
+        error = self._functions.inspect_referrers(
+            self._handle,
+            number,
+            ctypes.byref(structure),
+            ctypes.byref(memory),
+            ctypes.byref(count),
+        )
+        if error:
+            raise self._library.taken_error(error)
+        try:
+            return ctypes.string_at(memory, 16 * count.value) if memory else b""
+        finally:
+            self._library.functions.inspect_free(memory)
+
     def type_names(self) -> Tuple[str, ...]:
         return self._library.names(self._functions.inspect_type_name)
 
@@ -473,9 +504,16 @@ class Invocation:
     def quiet(self) -> bool:
         return bool(self._library.functions.inspect_invocation_quiet(self.handle))
 
-    def open(self, files: Sequence[Optional[str]], io: Io) -> Session:
-        """Opens core, exe, sysroot and layout; an error is reported as the invocation asks."""
-        session, error = self._library.try_open(*files)
+    def open(
+        self,
+        core: str,
+        exe: Optional[str],
+        sysroot: Optional[str],
+        layout: Optional[str],
+        io: Io,
+    ) -> Session:
+        """Opens a target for this invocation; an error is reported as the invocation asks."""
+        session, error = self._library.try_open(core, exe, sysroot, layout)
         if session is None:
             self._library.report(self.handle, error, io)
             raise CommandFailed
@@ -572,7 +610,7 @@ class Library:
 
     def try_open(
         self,
-        core: Optional[str],
+        core: str,
         exe: Optional[str],
         sysroot: Optional[str],
         layout: Optional[str],

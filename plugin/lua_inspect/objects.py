@@ -446,13 +446,10 @@ class Object:
         return References(self)
 
     @property
-    def referrers(self) -> List[Dict[str, Any]]:
-        """The references to it, as `refs --in` has them: dictionaries with address, type, kind,
-        label and more of the object that refers to it. Takes a pass over all references.
-        """
-        answer = self.session.run("refs", self, "--in")
-        found: List[Dict[str, Any]] = answer["objects"][0]["incoming"]
-        return found
+    def referrers(self) -> Referrers:
+        """The references to it, weak ones and those of garbage too. Takes a pass over all
+        references of the target."""
+        return Referrers(self)
 
     def paths(self, k: int = 1) -> List[Dict[str, Any]]:
         """The k best chains from a root to it, as `paths` has them.
@@ -519,6 +516,43 @@ class References(Batched["Reference"]):
         else:
             for number in numbers:
                 yield range(number, number + 1)
+
+
+class Referrers(Batched["Reference"]):
+    """The references to one object, by the address of their source. A sequence, as Objects is.
+
+    >>> [(hex(each.source.address), each.label) for each in room.referrers]
+    [('0x55f70b4992d0', '.room'), ('0x55f70b79c660', '["lobby"]')]
+    """
+
+    __slots__ = ("target", "_rows", "_numbers")
+
+    def __init__(
+        self,
+        target: Object,
+        rows: Optional["array[int]"] = None,
+        numbers: Optional[Numbers] = None,
+    ) -> None:
+        self.target = target
+        if rows is None:
+            rows = array("Q", target.session._referrers(target.number))
+        self._rows = rows  # source, position, source, position, ...
+        self._numbers = range(len(rows) // 2) if numbers is None else numbers
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} referrers>"
+
+    def _all(self) -> Numbers:
+        return self._numbers
+
+    def _part(self, numbers: Numbers) -> Referrers:
+        return Referrers(self.target, self._rows, numbers)
+
+    def _items(self, numbers: Numbers) -> Iterator[Reference]:
+        objects = self.target.session.objects
+        for number in numbers:
+            source, position = self._rows[2 * number : 2 * number + 2]
+            yield objects[source].refs[position]
 
 
 class Reference:

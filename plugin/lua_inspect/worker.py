@@ -45,17 +45,23 @@ class Patience:
         results: List[Result] = []
         failure: Optional[BaseException] = None
 
+        # Not Thread.join: interrupted by a signal, it takes a running thread for an ended one.
+        ended = threading.Event()
+
         def run() -> None:
             nonlocal failure
             try:
                 results.append(work())
             except BaseException as error:
                 failure = error
+            ended.set()
 
-        thread = start(run)
-        while thread.is_alive():
+        start(run)
+        while True:
             try:
-                thread.join(0.1)
+                while not ended.wait(0.1):
+                    pass
+                break
             except KeyboardInterrupt:
                 self._cancelled = True
         if self._cancelled:
