@@ -148,6 +148,12 @@ class Session:
             self._is_owner = False
             self._cursors.session.close()
 
+    def __del__(self) -> None:
+        try:
+            self.close()
+        except Exception:  # a session that was never whole, or Python is ending
+            pass
+
     def __repr__(self) -> str:
         return f"<session of {self.core}>"
 

@@ -1,5 +1,6 @@
 """`import lua_inspect`: what scripts are told is what the commands say, at the price of what they ask."""
 
+import gc
 import os
 import re
 import shutil
@@ -399,6 +400,19 @@ def test_a_closed_session_says_so(kept_core):
         lambda: one == one,
     ):
         assert "closed" in refused(work).message
+
+
+def test_a_session_that_nobody_has_is_closed(kept_core, monkeypatch):
+    closed, close = [], library.Session.close
+    monkeypatch.setattr(
+        library.Session, "close", lambda self: (closed.append(self), close(self))
+    )
+    one = lua_inspect.open(kept_core("debian-5.4.4")).object("_G")
+    gc.collect()
+    assert not closed and one.refs  # an object keeps its session
+    del one
+    gc.collect()
+    assert len(closed) == 1
 
 
 def test_ctrl_c_waits_for_the_work_to_end():

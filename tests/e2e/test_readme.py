@@ -1,6 +1,8 @@
-"""The README tells the truth: its transcript is what the demo's server gives today."""
+"""The README tells the truth: its transcripts are what the program says today."""
 
+import doctest
 import re
+import shutil
 import subprocess
 
 from support import PROGRAM, ROOT, clean_environment, gcore, gdb_output
@@ -8,9 +10,9 @@ from support import PROGRAM, ROOT, clean_environment, gcore, gdb_output
 CUT = "[...]"  # lines that the README leaves out
 
 
-def transcript():
+def transcript(mark="transcript"):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = text.split("<!-- transcript -->")[1].split("<!-- /transcript -->")[0]
+    block = text.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0]
     lines = block.strip().splitlines()
     assert lines[0] == "```" and lines[-1] == "```"
     return "\n".join(lines[1:-1])
@@ -54,6 +56,18 @@ def test_transcript_is_what_the_demo_prints(tmp_path):
         found = actual.find(part.strip("\n"), position)
         assert found >= 0, f"the README says, the program does not:\n{part}\n\n{actual}"
         position = found + len(part.strip("\n"))
+
+
+def test_python_says_what_the_readme_says(kept_core, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "plugin"))
+    shutil.copy2(kept_core("debian-5.4.4"), "debian-5.4.4.core")
+    lines = transcript("python") + "\n"
+    examples = doctest.DocTestParser().get_doctest(lines, {}, "README.md", None, 0)
+    assert len(examples.examples) > 5
+    report = []
+    failed, _ = doctest.DocTestRunner(verbose=False).run(examples, out=report.append)
+    assert not failed, "".join(report)
 
 
 def test_commands_that_the_readme_names_exist():
