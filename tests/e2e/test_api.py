@@ -298,6 +298,13 @@ def test_objects_are_a_sequence(many):
     assert [each.label for each in refs[::-5000]] == [each.label for each in refs][
         ::-5000
     ]
+    weak = many.object("weak").refs
+    targets, kinds, strengths = weak.columns("target", "kind", "strength")
+    assert list(targets) == [each.target.number for each in weak]
+    assert [many.kind_names[kind] for kind in kinds] == [each.kind for each in weak]
+    assert [many.strength_names[each] for each in strengths] == [
+        each.strength for each in weak
+    ]
     npcs = many.objects.where(cls="Npc").columns("address")[0]
     assert sorted(refs.columns("address")[0]) == list(npcs)
 
@@ -360,6 +367,10 @@ def test_what_is_not_there(many, foreign_core, tmp_path):
     assert refused(lambda: many.object("_G.nothing")).code == "not-found"
     assert refused(lambda: many.object("a..b")).code == "usage"
     error = refused(lambda: many.object(3))
+    assert (error.code, error.address) == ("not-found", 3)
+    error = refused(lambda: many.object("0x3"))
+    assert (error.code, error.address) == ("not-found", 3)
+    error = refused(lambda: many.run("paths", "0x3"))
     assert (error.code, error.address) == ("not-found", 3)
     for address in (-1, 1 << 64, many.objects[5].address + 1):
         assert refused(lambda: many.object(address)).code == "not-found"

@@ -103,7 +103,8 @@ static int tear_down(void **state) {
   free(heap->granule);
   free(heap->by_rank);
   address_map_free(&heap->map);
-  fixture->session->is_open = false; /* the heap is ours */
+  fixture->session->is_open = false; /* the heap is ours, classes are the test's */
+  fixture->session->is_classified = false;
   inspect_session_close(fixture->session);
   free(fixture);
   return 0;
@@ -385,7 +386,7 @@ static void names_end(void **state) {
   assert_null(inspect_class_name(session, OBJECT_TYPE_COUNT));
   assert_null(inspect_class_name(session, UINT32_MAX));
   /* Classes follow the types; number 0 of them, for objects without evidence, is not among them. */
-  struct class_info items[] = {{.name = "none"}, {.name = "Npc", .type = OBJECT_TABLE}};
+  struct class_info items[] = {{.name = "none"}, {.name = "Npc"}, {.name = "past the last"}};
   uint32_t of[OBJECTS] = {[4] = 1};
   session->classes = (struct classes){.of = of, .items = items, .count = 2};
   session->is_classified = true;
