@@ -285,4 +285,24 @@ static inline void hand_restrict(struct hand *hand, uint64_t *state) {
   if (!hand_random(state, 4)) hand->mask.kinds &= ~(UINT32_C(1) << hand_random(state, 16));
 }
 
+static inline void hand_search(struct hand *hand, struct chains *chains) {
+  assert_null(chains_search(hand->graph, &hand->options, NULL, chains));
+}
+
+/* How many labels were read since: of one graph at a time. */
+static size_t hand_labels_read;
+static void (*hand_label)(void *, object_id, reference_id, struct arena *, struct graph_label *);
+
+static inline void hand_read_label(void *context, object_id from, reference_id reference,
+                                   struct arena *arena, struct graph_label *label) {
+  hand_labels_read++;
+  hand_label(context, from, reference, arena, label);
+}
+
+static inline void hand_count_labels(struct graph *graph) {
+  hand_label = graph->labels.label;
+  graph->labels.label = hand_read_label;
+  hand_labels_read = 0;
+}
+
 #endif

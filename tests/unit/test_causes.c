@@ -446,15 +446,6 @@ static void test_cut_check_with_finalizers(void **state) {
 /* ---- Many -------------------------------------------------------------------------------------
  */
 
-static size_t labels_read;
-static void (*read_label)(void *, object_id, reference_id, struct arena *, struct graph_label *);
-
-static void count_label(void *context, object_id from, reference_id reference, struct arena *arena,
-                        struct graph_label *label) {
-  labels_read++;
-  read_label(context, from, reference, arena, label);
-}
-
 /* 50,000 closures of one prototype, each of which holds a survivor: names of upvalues are read
  * once. */
 static void test_many_closures(void **state) {
@@ -483,8 +474,7 @@ static void test_many_closures(void **state) {
         graph_builder_reference(builder, upvalue, REFERENCE_UPVALUE_VALUE, list[i], NULL, 0));
   }
   struct graph *graph = graph_builder_finish(builder);
-  read_label = graph->labels.label;
-  graph->labels.label = count_label;
+  hand_count_labels(graph);
   struct chains_options options = {0};
   struct bitset set;
   assert_true(bitset_init(&set, graph->object_count));
@@ -493,13 +483,14 @@ static void test_many_closures(void **state) {
   options.survivors = &set;
   assert_null(chains_search(graph, &options, NULL, &chains));
   assert_null(dominators_compute(graph, NULL, NULL, NULL, &dominators));
-  labels_read = 0;
+  hand_labels_read = 0;
   assert_null(causes_group(graph, &chains, &options, &dominators, list, count, NULL, &causes));
   const struct cause *cause = expect_one("_G.timers[*]@timer.lua:7:upvalue(npc)", count);
   assert_int_equal(cause->chain.items[4].object, list[count - 1]); /* timers[1] */
   assert_int_equal(cause->suspect, 1);
   assert_int_equal(cause->only_holder_of, count);
-  assert_in_range(labels_read, count, 2 * count + 10); /* indexes: once for form, once for value */
+  assert_in_range(hand_labels_read, count,
+                  2 * count + 10); /* indexes: once for form, once for value */
   causes_free(&causes);
   dominators_free(&dominators);
   chains_free(&chains);
