@@ -259,21 +259,6 @@ struct inspect_error *causes_group(const struct graph *graph, const struct chain
   return error;
 }
 
-struct inspect_error *causes_cut_check(const struct graph *graph, struct causes *causes,
-                                       size_t cause, const struct work *work) {
-  struct cause *item = &causes->items[cause];
-  if (!item->suspect) return NULL;
-  const struct graph_mask mask = {
-      .kinds = ALL_KINDS, .cut = &item->chain.items[item->suspect].reference, .cut_count = 1};
-  struct collection collection;
-  TRY(collect(graph, &mask, work, &collection));
-  item->cut_frees = 0;
-  for (size_t i = 0; i < item->count; i++)
-    item->cut_frees += !bitset_has(&collection.live, causes->members[item->first + i]);
-  collection_free(&collection);
-  return NULL;
-}
-
 void causes_free(struct causes *causes) {
   for (size_t i = 0; i < causes->count; i++)
     vector_free(&causes->items[i].chain);

@@ -16,7 +16,6 @@
 #define ANALYSIS_CAUSES_H
 
 #include "analysis/chains.h"
-#include "analysis/collect.h"
 #include "analysis/dominators.h"
 
 struct cause {
@@ -31,7 +30,7 @@ struct cause {
                               0: none (even the start is no common holder)                  */
   size_t only_holder_of;   /* members dominated by the object at `suspect`                  */
   size_t cut_frees;        /* members that are no longer reachable without the suspect
-                              reference (freed, or due for their finalizer); SIZE_MAX: not
+                              reference (cuts.h), for the caller to fill in; SIZE_MAX: not
                               computed                                                      */
 };
 
@@ -55,11 +54,6 @@ MUST_CHECK struct inspect_error *causes_group(const struct graph *graph,
                                               const struct dominators *dominators,
                                               const object_id *survivors, size_t survivor_count,
                                               const struct work *work, struct causes *result);
-
-/* Fills in cut_frees of one cause by collecting without the suspect reference. Without a suspect
- * nothing is done. */
-MUST_CHECK struct inspect_error *causes_cut_check(const struct graph *graph, struct causes *causes,
-                                                  size_t cause, const struct work *work);
 
 void causes_free(struct causes *causes);
 

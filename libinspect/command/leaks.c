@@ -2,12 +2,13 @@
  *
  * The steps: the computed full collection gives the verdicts; one search over the graph gives every
  * survivor its best chain; chains with one pattern are one cause; the dominator tree names each
- * cause's suspect, and a collection without the suspect's reference checks it. */
+ * cause's suspect, and what a collection without the suspect's reference would free checks it. */
 #include "command/leaks.h"
 
 #include <fnmatch.h>
 #include <math.h>
 
+#include "analysis/cuts.h"
 #include "command/chain_view.h"
 
 enum { MOST_CUT_CHECKS = 20 };
@@ -259,15 +260,38 @@ static struct inspect_error *check_choice(struct command_context *context,
                       (unsigned long long)options->cause.value, leaks->causes.count);
 }
 
-static struct inspect_error *check_cuts(struct command_context *context, struct leaks *leaks) {
-  for (size_t i = 0; i < leaks->causes.count && leaks->cuts_checked < MOST_CUT_CHECKS; i++) {
-    const struct leak_cause *cause = &leaks->causes.items[i];
-    if (!leaks_selects(context->options, cause, i + 1)) continue;
-    leaks->cuts_checked++;
-    TRY(causes_cut_check(&context->session->heap.graph, cause->causes, cause->number,
-                         context->work));
+/* Fills in cut_frees of the causes, the suspects of which `cuts` cuts. */
+static struct inspect_error *count_cuts(struct command_context *context, struct leaks *leaks,
+                                        const struct cut *cuts, const size_t *causes,
+                                        size_t count) {
+  const struct inspect_session *session = context->session;
+  for (size_t i = 0; i < count; i++) {
+    const struct leak_cause *mine = &leaks->causes.items[causes[i]];
+    struct cause *cause = mine->cause;
+    size_t freed;
+    TRY(cuts_count_freed(&session->heap.graph, &session->dominators, &cuts[i],
+                         mine->causes->members + cause->first, cause->count, context->work,
+                         &freed));
+    cause->cut_frees = freed;
   }
   return NULL;
+}
+
+static struct inspect_error *check_cuts(struct command_context *context, struct leaks *leaks) {
+  const struct inspect_session *session = context->session;
+  struct cut cuts[MOST_CUT_CHECKS];
+  size_t causes[MOST_CUT_CHECKS], count = 0;
+  for (size_t i = 0; i < leaks->causes.count && leaks->cuts_checked < MOST_CUT_CHECKS; i++) {
+    const struct cause *cause = leaks->causes.items[i].cause;
+    if (!leaks_selects(context->options, &leaks->causes.items[i], i + 1)) continue;
+    leaks->cuts_checked++;
+    if (!cause->suspect) continue;
+    cuts[count] = (struct cut){.reference = cause->chain.items[cause->suspect].reference};
+    causes[count++] = i;
+  }
+  TRY(cuts_judge(&session->heap.graph, &session->collection, &session->dominators, cuts, count,
+                 context->work));
+  return count_cuts(context, leaks, cuts, causes, count);
 }
 
 /* ---- --cut ----------------------------------------------------------------------------------- */
