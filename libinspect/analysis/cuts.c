@@ -42,7 +42,8 @@ static void set_all(struct judging *judging, enum cut_effect effect) {
     judging->cuts[i].effect = effect;
 }
 
-/* ---- What the second collection leaves -------------------------------------------------------- */
+/* ---- What the second collection leaves --------------------------------------------------------
+ */
 
 static bool has_pending_root(const struct graph *graph) {
   for (size_t i = 0; i < graph->root_count; i++)
@@ -82,7 +83,8 @@ static void judge_weak_values(struct judging *judging) {
   if (!is_sure) set_all(judging, CUT_IS_UNSURE);
 }
 
-/* ---- Ephemeron tables -------------------------------------------------------------------------- */
+/* ---- Ephemeron tables --------------------------------------------------------------------------
+ */
 
 /* A breadth-first search over strong references for ephemeron tables. */
 struct tables {
@@ -161,8 +163,8 @@ static void judge_paths(struct judging *judging, struct tables *tables) {
   for (uint64_t word = 0; word < on_path->size / 64 + 1; word++)
     for (uint64_t bits = on_path->words[word]; bits; bits &= bits - 1) {
       object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
-      for (object = tables->parent[object];
-           object != NO_OBJECT && bitset_insert(on_path, object); object = tables->parent[object])
+      for (object = tables->parent[object]; object != NO_OBJECT && bitset_insert(on_path, object);
+           object = tables->parent[object])
         ;
     }
   for (size_t i = 0; i < judging->count; i++)
@@ -190,7 +192,8 @@ static struct inspect_error *judge_ephemerons(struct judging *judging) {
   return error;
 }
 
-/* ---- Other references to the object ------------------------------------------------------------- */
+/* ---- Other references to the object -------------------------------------------------------------
+ */
 
 static bool is_root(const struct graph *graph, object_id object) {
   if (graph->flags[object] & OBJECT_FIXED) return true;
@@ -216,8 +219,7 @@ static void judge_reference(struct judging *judging, reference_id reference) {
   object_id target = judging->graph->target[reference];
   for (size_t i = 0; i < judging->count; i++) {
     struct cut *cut = &judging->cuts[i];
-    if (cut->effect != CUT_FREES || cut->reference == reference ||
-        cut_object(judging, i) != target)
+    if (cut->effect != CUT_FREES || cut->reference == reference || cut_object(judging, i) != target)
       continue;
     object_id holder = holder_by(judging, reference);
     if (holder != NO_OBJECT && dominators->enter[holder] &&
@@ -246,7 +248,8 @@ static struct inspect_error *judge_references(struct judging *judging) {
   return NULL;
 }
 
-/* ---- Interface ----------------------------------------------------------------------------------- */
+/* ---- Interface
+ * ----------------------------------------------------------------------------------- */
 
 struct inspect_error *cuts_judge(const struct graph *graph, const struct collection *collection,
                                  const struct dominators *dominators, struct cut *cuts,
@@ -288,8 +291,7 @@ struct inspect_error *cuts_count_freed(const struct graph *graph,
                                        const struct work *work, size_t *freed) {
   *freed = 0;
   if (cut->effect == CUT_SPARES) return NULL;
-  if (cut->effect == CUT_IS_UNSURE)
-    return collect_without(graph, cut, objects, count, work, freed);
+  if (cut->effect == CUT_IS_UNSURE) return collect_without(graph, cut, objects, count, work, freed);
   object_id outer = graph->target[cut->reference];
   for (size_t i = 0; i < count; i++) {
     if (i + LOOK_AHEAD < count) __builtin_prefetch(&dominators->enter[objects[i + LOOK_AHEAD]]);

@@ -32,9 +32,10 @@ MUST_CHECK struct inspect_error *cuts_judge(const struct graph *graph,
 
 /* How many of the objects, which are in `collection.live` and no strings, are no longer reachable
  * without the reference of a cut that was judged (freed, or due for their finalizer). */
-MUST_CHECK struct inspect_error *
-cuts_count_freed(const struct graph *graph, const struct dominators *dominators,
-                 const struct cut *cut, const object_id *objects, size_t count,
-                 const struct work *work, size_t *freed);
+MUST_CHECK struct inspect_error *cuts_count_freed(const struct graph *graph,
+                                                  const struct dominators *dominators,
+                                                  const struct cut *cut, const object_id *objects,
+                                                  size_t count, const struct work *work,
+                                                  size_t *freed);
 
 #endif

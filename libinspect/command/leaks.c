@@ -53,10 +53,11 @@ static struct inspect_error *select_entries(struct command_context *context, str
   const struct command_options *options = context->options;
   bool has_filter = options->has_min_age || options->description;
   if (!bitset_init(&leaks->survivor_set, context->session->heap.graph.object_count) ||
+      trackers->entries.count >= UINT32_MAX ||
       !vector_reserve(&leaks->shown, trackers->entries.count))
     return error_no_memory();
   for (size_t i = 0; i < trackers->entries.count; i++) {
-    uint32_t entry = trackers->order[i];
+    uint32_t entry = trackers->order ? trackers->order[i] : (uint32_t)i;
     if (!has_filter || matches(options, &trackers->entries.items[entry]))
       leaks->shown.items[leaks->shown.count++] = entry;
   }

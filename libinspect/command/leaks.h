@@ -17,7 +17,7 @@ struct leak_cause {
   double youngest, oldest; /* ages of its entries; NaN: not known        */
   size_t retired;          /* entries that were said to be garbage       */
   size_t described;        /* an entry with the representative           */
-  const size_t *entries;   /* positions in trackers.entries, in order    */
+  const uint32_t *entries; /* positions in trackers.entries, as in shown */
   size_t entry_count;
 };
 
@@ -29,8 +29,9 @@ struct leak_cut {
 
 struct leaks {
   struct trackers trackers;
-  struct VECTOR(size_t) shown;        /* entries that pass the filters, in order        */
-  size_t *by_cause;                   /* those of each cause, one cause after the other */
+  struct VECTOR(uint32_t) shown;      /* entries that pass the filters, in order if
+                                         trackers.order is there                        */
+  uint32_t *by_cause;                 /* those of each cause, one cause after the other */
   struct VECTOR(object_id) survivors; /* distinct, sorted by id                          */
   struct bitset survivor_set, avoid;
   struct graph_mask mask;

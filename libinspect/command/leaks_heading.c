@@ -8,10 +8,12 @@
 
 #include "command/leaks.h"
 
-/* How one description of a cause's own members goes: the text, and how many have it. */
+/* How one description of a cause's own members goes: the text, how many have it, and the last of
+ * them. */
 struct described {
   const char *text;
   size_t size, count;
+  const struct tracked *last;
 };
 
 static bool is_same_text(const struct described *described, const struct tracked *tracked) {
@@ -28,11 +30,63 @@ static void look_ahead(const struct leaks *leaks, const struct leak_cause *cause
   __builtin_prefetch(leaks_entry(leaks, cause->entries[i + TEXTS_AHEAD])->description);
 }
 
+static size_t common_size(const struct described *common, const struct tracked *tracked) {
+  size_t same = 0;
+  while (same < common->size && same < tracked->description_size &&
+         common->text[same] == tracked->description[same])
+    same++;
+  return same;
+}
+
+/* The position of the entry's description in the list of *kinds, where it is added if there is
+ * room. */
+static size_t kind_of(struct described *list, size_t *kinds, const struct tracked *tracked) {
+  size_t kind = 0;
+  while (kind < *kinds && !is_same_text(&list[kind], tracked))
+    kind++;
+  if (kind == *kinds && kind < MOST_DESCRIPTIONS)
+    list[(*kinds)++] = (struct described){tracked->description, tracked->description_size, 0, NULL};
+  return kind;
+}
+
+static bool is_own(const struct tracked *tracked) {
+  return tracked->held_by == NO_OBJECT && tracked->description;
+}
+
+static void find_last(const struct heap *heap, const struct leaks *leaks,
+                      const struct leak_cause *cause, struct described *described) {
+  for (size_t i = 0; i < cause->entry_count; i++) {
+    const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
+    if (!is_own(tracked) || !is_same_text(described, tracked)) continue;
+    if (!described->last || trackers_compare(heap, tracked, described->last) > 0)
+      described->last = tracked;
+  }
+}
+
+/* Most frequent first; of equal ones that which became so frequent first. */
+static void sort_described(const struct heap *heap, const struct leaks *leaks,
+                           const struct leak_cause *cause, struct described *list, size_t count) {
+  for (size_t i = 1; i < count; i++)
+    for (size_t at = i; at; at--) {
+      struct described *more = &list[at - 1], *less = &list[at];
+      if (more->count > less->count) break;
+      if (more->count == less->count) {
+        if (!more->last) find_last(heap, leaks, cause, more);
+        if (!less->last) find_last(heap, leaks, cause, less);
+        if (trackers_compare(heap, more->last, less->last) < 0) break;
+      }
+      struct described swapped = *more;
+      *more = *less;
+      *less = swapped;
+    }
+}
+
 /* The descriptions of the members that no other survivor holds, most frequent first. Returns how
  * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
  * begin, cut back to the end of a word. */
-static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause *cause,
-                              struct described *list, struct described *common, size_t *held) {
+static size_t descriptions_of(const struct heap *heap, const struct leaks *leaks,
+                              const struct leak_cause *cause, struct described *list,
+                              struct described *common, size_t *held) {
   size_t kinds = 0;
   bool too_many = false;
   *common = (struct described){0};
@@ -41,32 +95,23 @@ static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause
     look_ahead(leaks, cause, i);
     const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
     *held += tracked->held_by != NO_OBJECT;
-    if (tracked->held_by != NO_OBJECT || !tracked->description) continue;
+    if (!is_own(tracked)) continue;
     if (!common->text)
-      *common = (struct described){tracked->description, tracked->description_size, 0};
-    size_t same = 0;
-    while (same < common->size && same < tracked->description_size &&
-           common->text[same] == tracked->description[same])
-      same++;
-    common->size = same;
-    size_t kind = 0;
-    while (kind < kinds && !is_same_text(&list[kind], tracked))
-      kind++;
-    if (kind == MOST_DESCRIPTIONS) too_many = true;
-    if (kind == MOST_DESCRIPTIONS) continue;
-    if (kind == kinds)
-      list[kinds++] = (struct described){tracked->description, tracked->description_size, 0};
-    list[kind].count++;
-    for (; kind && list[kind].count > list[kind - 1].count; kind--) {
-      struct described less = list[kind - 1];
-      list[kind - 1] = list[kind];
-      list[kind] = less;
-    }
+      *common = (struct described){tracked->description, tracked->description_size, 0, NULL};
+    common->size = common_size(common, tracked);
+    if (too_many) continue;
+    size_t kind = kind_of(list, &kinds, tracked);
+    if (kind == MOST_DESCRIPTIONS)
+      too_many = true;
+    else
+      list[kind].count++;
   }
   while (common->size && !isalpha((unsigned char)common->text[common->size - 1]) &&
          !ispunct((unsigned char)common->text[common->size - 1]))
     common->size--;
-  return too_many ? 0 : kinds;
+  if (too_many) return 0;
+  sort_described(heap, leaks, cause, list, kinds);
+  return kinds;
 }
 
 /* The heading of a cause: what it says, and the columns that takes. */
@@ -88,11 +133,11 @@ static void heading_cell(struct heading *heading, struct cell cell) {
 }
 
 /* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
-static void heading_members(struct heading *heading, const struct leaks *leaks,
-                            const struct leak_cause *cause) {
+static void heading_members(struct heading *heading, const struct heap *heap,
+                            const struct leaks *leaks, const struct leak_cause *cause) {
   struct described list[MOST_DESCRIPTIONS], common;
   size_t held, members = cause->cause->count;
-  size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
+  size_t kinds = descriptions_of(heap, leaks, cause, list, &common, &held);
   for (size_t i = 0; i < kinds; i++) {
     if (i) heading_words(heading, ", ");
     heading_cell(heading, cell_count(list[i].count));
@@ -160,7 +205,7 @@ void leaks_heading(struct command_context *context, const struct leaks *leaks, s
   struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
   struct text facts = {0};
   heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
-  heading_members(&heading, leaks, mine);
+  heading_members(&heading, &context->session->heap, leaks, mine);
   if (cause_facts(context, mine, &facts) && facts.count > GAP) {
     size_t columns = heading.columns + text_columns(facts.items, facts.count);
     bool fits = context->options->wide || columns <= PAGE_WIDTH;

@@ -15,6 +15,17 @@ struct meanwhile {
   atomic_bool has_begun, has_ended, stops;
 };
 
+/* Entries are sorted if they are listed. */
+static struct inspect_error *find_trackers(struct command_context *context,
+                                           struct trackers *trackers) {
+  const struct command_options *options = context->options;
+  TRY(trackers_find(context->session, options, context->work, trackers));
+  if (!options->json && !options->all) return NULL;
+  struct inspect_error *error = trackers_sort(&context->session->heap, context->work, trackers);
+  if (error) trackers_free(trackers);
+  return error;
+}
+
 static bool stops_meanwhile(void *context, const char *phase, double share) {
   (void)phase, (void)share;
   return atomic_load(&((struct meanwhile *)context)->stops);
@@ -44,8 +55,7 @@ static void run_meanwhile(void *context, size_t number) {
     return;
   }
   struct trackers *trackers = &meanwhile->leaks->trackers;
-  meanwhile->error = trackers_find(meanwhile->context->session, meanwhile->context->options,
-                                   meanwhile->context->work, trackers);
+  meanwhile->error = find_trackers(meanwhile->context, trackers);
   uint64_t leaked = 0;
   for (size_t i = 0; i < trackers->list.count; i++)
     leaked += trackers->list.items[i].verdicts[VERDICT_LEAKED];
@@ -57,8 +67,7 @@ struct inspect_error *leaks_find_trackers(struct command_context *context, struc
   enum { WORTH_A_THREAD = 1 << 14 };
   struct meanwhile meanwhile = {.context = context, .leaks = leaks};
   bool pays = context->session->heap.graph.object_count >= WORTH_A_THREAD;
-  if (work_threads(context->work) < 2 || !pays)
-    return trackers_find(context->session, context->options, context->work, &leaks->trackers);
+  if (work_threads(context->work) < 2 || !pays) return find_trackers(context, &leaks->trackers);
   parallel_run(2, run_meanwhile, &meanwhile);
   return meanwhile.error;
 }

@@ -30,15 +30,7 @@ static struct inspect_error *find(struct command_context *context, struct found_
   TRY(search_options(session, context->options, &found->avoid, &found->from, &found->mask,
                      &found->search));
   /* trackers hold nothing, but their records would be passed through */
-  struct trackers trackers;
-  TRY(trackers_find(session,
-                    &(struct command_options){.through = ALL_KINDS,
-                                              .has_now = context->options->has_now,
-                                              .now = context->options->now},
-                    context->work, &trackers));
-  found->barred = trackers.tables;
-  trackers.tables = (struct bitset){0};
-  trackers_free(&trackers);
+  TRY(trackers_find_tables(session, context->work, &found->barred));
   bitset_remove(&found->barred, object);
   found->search.barred = &found->barred;
   size_t wanted = context->options->chains ? (size_t)context->options->chains : 1;

@@ -403,6 +403,7 @@ static struct inspect_error *examine(struct inspect_session *session,
   if (graph->flags[object] & OBJECT_WEAK_KEYS)
     recognise(&owner->vm, &table, &tracker, &is_candidate, &is_tracker);
   if (is_candidate || is_tracker) bitset_add(&trackers->tables, object);
+  if (trackers->tables_only) return NULL;
   if (is_tracker || options->all_weak)
     return take_tracker(session, options, work, trackers, &tracker);
   if (!is_candidate)
@@ -504,8 +505,22 @@ struct inspect_error *trackers_find(struct inspect_session *session,
     trackers->other_weak = 0;
     error = take_all_named(session, options, work, trackers);
   }
-  if (!error) error = trackers_sort(&session->heap, work, trackers);
   if (error) trackers_free(trackers);
+  return error;
+}
+
+struct inspect_error *trackers_find_tables(struct inspect_session *session, const struct work *work,
+                                           struct bitset *tables) {
+  const struct command_options options = {0}; /* of all VMs */
+  struct trackers trackers = {.tables_only = true};
+  *tables = (struct bitset){0};
+  if (!bitset_init(&trackers.tables, session->heap.graph.object_count)) return error_no_memory();
+  struct inspect_error *error = examine_all(session, &options, work, &trackers);
+  if (!error) {
+    *tables = trackers.tables;
+    trackers.tables = (struct bitset){0};
+  }
+  trackers_free(&trackers);
   return error;
 }
 

@@ -49,24 +49,30 @@ struct tracked {
 struct trackers {
   struct VECTOR(struct tracker) list;    /* those that count                                */
   struct VECTOR(struct tracked) entries; /* grouped by tracker, as they lie in the target   */
-  uint32_t *order;                       /* their positions, sorted                         */
+  uint32_t *order;                       /* their positions, sorted; NULL until they are    */
   struct VECTOR(struct tracker) candidates;
   uint64_t other_weak;  /* weak tables that are neither                                      */
   struct bitset tables; /* all trackers and candidates: chains do not pass through them     */
+  bool tables_only;     /* nothing else is wanted                                           */
 };
 
 const char *tracker_kind_name(enum tracker_kind kind);
 const char *verdict_name(enum verdict verdict);
 
 /* Finds the trackers in the selected VMs (or takes the one that --tracker names) and judges their
- * entries. The session must be collected. The order of entries is by tracker, then creation time,
- * then description, then address. */
+ * entries. The session must be collected. */
 MUST_CHECK struct inspect_error *trackers_find(struct inspect_session *session,
                                                const struct command_options *options,
                                                const struct work *work, struct trackers *trackers);
 void trackers_free(struct trackers *trackers);
 
-/* Fills in `order`. (trackers_order.c) */
+/* Only the tables of all VMs, trackers and candidates: a set for the caller to free. */
+MUST_CHECK struct inspect_error *trackers_find_tables(struct inspect_session *session,
+                                                      const struct work *work,
+                                                      struct bitset *tables);
+
+/* Fills in `order`: by tracker, then creation time, then description, then address. Worth it only
+ * for entries that are listed. (trackers_order.c) */
 MUST_CHECK struct inspect_error *trackers_sort(const struct heap *heap, const struct work *work,
                                                struct trackers *trackers);
 

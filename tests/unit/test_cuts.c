@@ -77,8 +77,8 @@ static struct graph_builder *start_by_hand(uint32_t count, object_id ephemeron) 
   struct graph_builder *builder = graph_builder_create();
   assert_non_null(builder);
   for (object_id i = 0; i < count; i++)
-    assert_true(graph_builder_object(builder, OBJECT_TABLE,
-                                     i == ephemeron ? OBJECT_WEAK_KEYS : 0, 1));
+    assert_true(
+        graph_builder_object(builder, OBJECT_TABLE, i == ephemeron ? OBJECT_WEAK_KEYS : 0, 1));
   assert_true(graph_builder_root(builder, ROOT_REGISTRY, 0));
   return builder;
 }
