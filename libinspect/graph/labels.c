@@ -40,7 +40,10 @@ static const struct cached_row *row_of(struct heap *heap, object_id object) {
     row.places = malloc((visit.references.count + 1) * sizeof *row.places);
   for (size_t i = 0; row.places && i < visit.references.count; i++) {
     const struct raw_reference *reference = &visit.references.items[i];
-    if (heap_object_at(heap, reference->address) == NO_OBJECT) continue;
+    if (heap_object_at(heap, reference->address) == NO_OBJECT ||
+        lua54_is_leftover(&owner->vm, visit.type, reference->kind, reference->address,
+                          reference->tag))
+      continue;
     row.places[row.count++] =
         (struct place){.detail = reference->detail, .in_hash = reference->in_hash};
   }

@@ -176,7 +176,9 @@ INLINE void take(struct visitor *visitor, enum reference_kind kind, uint64_t add
     reader->lost_key = false;
     if (kind == REFERENCE_FIELD || kind == REFERENCE_KEYED) kind = REFERENCE_INDEX;
   }
-  if (__builtin_expect(granule == NO_GRANULE, 0)) {
+  if (__builtin_expect(granule == NO_GRANULE, 0) ||
+      (__builtin_expect(found->is_careful, 0) &&
+       lua54_is_leftover(&reader->vm, reader->visit.type, kind, address, tag))) {
     lose(reader, kind, address, detail, in_hash, trusted);
     return;
   }

@@ -150,6 +150,11 @@ struct visit {
 bool lua54_visit(struct vm *vm, uint64_t address, uint8_t tag, struct visit *visit,
                  bool *no_memory);
 
+/* Whether a reference of an object of the type `holder` is what was left in memory that was just
+ * being filled: it leads to an object of another kind than it should, and never was a reference. */
+bool lua54_is_leftover(struct vm *vm, uint8_t holder, enum reference_kind kind, uint64_t address,
+                       uint8_t tag);
+
 /* Touches what lua54_visit will read first, `bytes` being the object's header (already cached). */
 void lua54_prefetch(struct vm *vm, const uint8_t *bytes);
 

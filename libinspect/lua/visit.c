@@ -51,6 +51,16 @@ static void visit_pointers(struct visitor *visitor, emit_reference *emit, uint64
                        tag, i + 1);
 }
 
+/* Constants refer to strings only. While a chunk is compiled, memory that the array of constants
+ * has grown by holds what was there before, until it is cleared (lcode.c: addk; lundump.c). */
+static void visit_constant(struct visitor *visitor, emit_reference *emit, struct lua_value value,
+                           uint64_t number) {
+  if (!value_is_object(value) || value_is_string(value))
+    visit_emit_value(visitor, emit, REFERENCE_CONSTANT, value, number);
+  else if (visitor->trusted)
+    visitor->visit->absurd++;
+}
+
 void visit_prototype(struct visitor *visitor, emit_reference *emit) {
   const struct layout *layout = visitor->vm->layout;
   const uint8_t *header = visit_header(visitor, layout->size[SIZE_Proto]);
@@ -78,8 +88,7 @@ void visit_prototype(struct visitor *visitor, emit_reference *emit) {
       constants ? memory_view(&visitor->vm->memory, k, constants * value_size) : NULL;
   if (constants && !values) visit_damage(visitor, k, "constants of a prototype cannot be read");
   for (uint64_t i = 0; values && i < constants; i++)
-    visit_emit_value(visitor, emit, REFERENCE_CONSTANT, value_load(layout, values + i * value_size),
-                     i + 1);
+    visit_constant(visitor, emit, value_load(layout, values + i * value_size), i + 1);
   visit_pointers(visitor, emit, load_field(layout, header, Proto_upvalues), upvalues,
                  layout->size[SIZE_Upvaldesc], REFERENCE_DEBUG, TAG_ANY_STRING);
   visit_pointers(visitor, emit, load_field(layout, header, Proto_p), protos, layout->pointer_size,
@@ -162,6 +171,17 @@ bool lua54_visit(struct vm *vm, uint64_t address, uint8_t tag, struct visit *vis
   bool is_object = visit_object(&visitor, tag, false, describe);
   if (description.no_memory) *no_memory = true;
   return is_object;
+}
+
+/* So it is with the arrays of a prototype while a chunk is compiled: what they have grown by is not
+ * cleared yet (lparser.c: addprototype, allocupvalue, registerlocalvar). And with the key of a
+ * node: that of a free one is nil by its tag only, and a key that is copied there is still in its
+ * old place, until both halves have arrived (ltable.c: luaH_newkey). */
+bool lua54_is_leftover(struct vm *vm, uint8_t holder, enum reference_kind kind, uint64_t address,
+                       uint8_t tag) {
+  if (kind != REFERENCE_KEY && holder != OBJECT_PROTOTYPE) return false;
+  const uint8_t *header = memory_view(&vm->memory, address, 2 * vm->layout->pointer_size);
+  return header && !visit_tag_fits(tag, (uint8_t)load_field(vm->layout, header, GCObject_tt));
 }
 
 void lua54_prefetch(struct vm *vm, const uint8_t *bytes) {

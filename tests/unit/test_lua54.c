@@ -385,6 +385,50 @@ static void test_prototype_sizes(void **state) {
   with_all_layouts(check_prototype_sizes);
 }
 
+/* Constants refer to strings: anything else was there before the array grew. */
+static void check_constants(struct mock_lua *mock) {
+  uint64_t size = mock->vm.layout->size[SIZE_TValue];
+  uint64_t prototype = mock_object(mock, TAG_PROTOTYPE, mock->vm.layout->size[SIZE_Proto]);
+  uint64_t constants = mock_take(mock, 4 * size), name = mock_string(mock, "name");
+  const struct lua_value VALUES[] = {integer(1), object(TAG_SHORT_STRING, name),
+                                     object(TAG_TABLE, mock_table(mock)),
+                                     object(TAG_THREAD, mock_table(mock))};
+  for (unsigned i = 0; i < 4; i++)
+    mock_value(mock, constants + i * size, VALUES[i].tag, VALUES[i].bits);
+  mock_field(mock, prototype, Proto_sizek, 4);
+  mock_field(mock, prototype, Proto_k, constants);
+  struct visit visit = {0};
+  assert_true(mock_visit(mock, prototype, TAG_PROTOTYPE, &visit));
+  assert_int_equal(visit.references.count, 1);
+  assert_true(visit.references.items[0].address == name);
+  assert_int_equal(visit.references.items[0].detail, 2);
+  assert_int_equal(visit.absurd, 2);
+  vector_free(&visit.references);
+}
+
+static void test_constants(void **state) {
+  (void)state;
+  with_all_layouts(check_constants);
+}
+
+/* A pointer of a prototype, or a node's key, to an object of another kind is no reference. */
+static void check_leftovers(struct mock_lua *mock) {
+  struct vm *vm = &mock->vm;
+  uint64_t table = mock_table(mock), name = mock_string(mock, "name");
+  assert_true(lua54_is_leftover(vm, OBJECT_PROTOTYPE, REFERENCE_DEBUG, table, TAG_ANY_STRING));
+  assert_true(lua54_is_leftover(vm, OBJECT_PROTOTYPE, REFERENCE_PROTOTYPE, name, TAG_PROTOTYPE));
+  assert_true(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_KEY, table, TAG_SHORT_STRING));
+  assert_false(lua54_is_leftover(vm, OBJECT_PROTOTYPE, REFERENCE_DEBUG, name, TAG_ANY_STRING));
+  assert_false(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_KEY, table, TAG_TABLE));
+  assert_false(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_FIELD, table, TAG_SHORT_STRING));
+  assert_false(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_KEY, 0, TAG_SHORT_STRING));
+}
+
+static void test_leftovers(void **state) {
+  (void)state;
+  with_all_layouts(check_leftovers);
+}
+
 /* ---- Upvalues ----------------------------------------------------------------------------------
  */
 
@@ -490,6 +534,8 @@ int main(void) {
       cmocka_unit_test(test_userdata),
       cmocka_unit_test(test_function_at_the_end),
       cmocka_unit_test(test_prototype_sizes),
+      cmocka_unit_test(test_constants),
+      cmocka_unit_test(test_leftovers),
       cmocka_unit_test(test_upvalue),
       cmocka_unit_test(test_no_object),
       cmocka_unit_test(test_noise),
