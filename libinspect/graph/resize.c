@@ -64,6 +64,7 @@ struct search {
   struct lua_table table;
   uint64_t array_size; /* before it pretended                            */
   uint64_t common;     /* entries of its hash part                       */
+  uint64_t proofs;     /* of them, those from P                          */
   bool keeps_hash;     /* it is what it says                             */
 };
 
@@ -241,7 +242,8 @@ static bool is_from_array(struct search *search, const struct lua_table *table, 
 /* What a node of the table is, if the table is T. */
 enum node_state {
   NODE_FRESH,
-  NODE_COMMON, /* filled from P or from the array part                     */
+  NODE_COMMON, /* filled from P                                            */
+  NODE_ARRAY,  /* filled from the array part                               */
   NODE_HALF,   /* in the middle of that: its key or its value is there     */
   NODE_FOREIGN,
 };
@@ -255,11 +257,11 @@ static enum node_state node_state(struct search *search, const struct lua_table 
   if (old_has_entry(search, key, value)) return NODE_COMMON;
   if (is_index(search->vm, key, 0, table->array_size)) { /* the array part is as before again */
     uint64_t place = (uint64_t)value_integer(search->vm, key) - 1;
-    return value_is_empty(table_array_value(search->vm, table, place)) ? NODE_FOREIGN : NODE_COMMON;
+    return value_is_empty(table_array_value(search->vm, table, place)) ? NODE_FOREIGN : NODE_ARRAY;
   }
   if (is_index(search->vm, key, table->array_size, INT64_MAX)) {
     if (is_empty) return NODE_HALF;
-    return is_from_array(search, table, size, key, value) ? NODE_COMMON : NODE_FOREIGN;
+    return is_from_array(search, table, size, key, value) ? NODE_ARRAY : NODE_FOREIGN;
   }
   bool is_half = is_empty ? old_has(search, key, false)
                           : old_has(search, key, false) || old_has(search, value, true) ||
@@ -270,10 +272,10 @@ static enum node_state node_state(struct search *search, const struct lua_table 
 /* Whether the table can be T, with `size` values in its array part before, and so many bytes that
  * neither it nor P accounts for (its array part may have grown without saying so yet). */
 static bool matches(struct search *search, const struct lua_table *table, uint64_t size,
-                    uint64_t *common) {
+                    uint64_t *common, uint64_t *proofs) {
   uint64_t outside = 0, rest = search->missing - search->bytes;
   uint64_t largest = table->array_size + rest / search->layout->size[SIZE_TValue];
-  *common = 0;
+  *common = *proofs = 0;
   for (size_t i = 0; i < search->keys.count; i++) {
     const struct key *key = &search->keys.items[i];
     struct lua_value value = {.tag = key->tag, .bits = key->bits};
@@ -282,7 +284,8 @@ static bool matches(struct search *search, const struct lua_table *table, uint64
   if (outside > table->node_count) return false;
   for (uint64_t i = 0, halves = 0; i < table->node_count; i++) {
     enum node_state state = node_state(search, table, size, i);
-    *common += state == NODE_COMMON;
+    *common += state == NODE_COMMON || state == NODE_ARRAY;
+    *proofs += state == NODE_COMMON;
     halves += state == NODE_HALF;
     if (state == NODE_FOREIGN || halves > MOST_HALVES) return false;
   }
@@ -317,19 +320,20 @@ static bool rest_fits(struct search *search, const struct lua_table *table, enum
 static void choose_table(struct search *search, enum rest rest, uint64_t slice_bytes) {
   search->is_found = false;
   for (size_t i = 0; i < search->words->count; i++) {
-    uint64_t address = search->words->items[i], common;
+    uint64_t address = search->words->items[i], common, proofs;
     struct lua_table table;
     if ((search->only && address != search->only) || !is_marked(search, address) ||
         table_load(search->vm, address, &table) || table.fault)
       continue;
     uint64_t size = slice_bytes ? size_before(search, &table, slice_bytes) : table.array_size;
-    if ((slice_bytes && !size) || !matches(search, &table, size, &common) ||
+    if ((slice_bytes && !size) || !matches(search, &table, size, &common, &proofs) ||
         !rest_fits(search, &table, rest) || (search->is_found && common <= search->common))
       continue;
     search->is_found = true;
     search->table = table;
     search->array_size = size;
     search->common = common;
+    search->proofs = proofs;
   }
 }
 
@@ -455,8 +459,21 @@ static uint64_t take_rescued(struct search *search, uint8_t *nodes) {
   return count;
 }
 
+/* Takes back what is not proven. Nodes that are sound may lie anywhere in memory that was used
+ * before: P is proven by the size of its block or by entries of it that are in T, and T by whatever
+ * is in it. Returns whether something is lost by that. */
+static bool drop_unproven(struct search *search) {
+  if (search->knows_blocks || (search->proofs && search->common)) return false;
+  bool is_slice = search->common && !search->old.node_count;
+  search->old = (struct lua_table){0};
+  search->used = search->unsound = search->keys.count = 0;
+  if (!search->common) search->array_size = search->table.array_size;
+  return !is_slice;
+}
+
 /* Makes the hash part of T. */
 static bool give_back(struct search *search) {
+  bool is_lost = drop_unproven(search);
   struct vm *vm = search->vm;
   uint64_t stride = search->layout->size[SIZE_Node], count = 0, rescued = 0;
   uint64_t most = search->old.node_count + search->table.node_count + 1;
@@ -475,14 +492,16 @@ static bool give_back(struct search *search) {
   vm->torn.node_count = count;
   bool has_all = search->common >= search->used || rescued >= search->unsound;
   vm->torn.lost_entries = has_all ? 0 : search->unsound - rescued;
+  vm->torn.is_lost = is_lost;
   if (search->array_size > search->table.array_size) {
     vm->torn.array = search->table.array_place;
     vm->torn.array_size = search->array_size;
   }
-  notes_add(vm, vm->torn.table,
-            "dumped while table 0x%llx was being resized; its old part was recovered from the "
-            "native stack",
-            (unsigned long long)vm->torn.table);
+  if (!is_lost)
+    notes_add(vm, vm->torn.table,
+              "dumped while table 0x%llx was being resized; its old part was recovered from the "
+              "native stack",
+              (unsigned long long)vm->torn.table);
   return true;
 }
 

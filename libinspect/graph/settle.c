@@ -435,7 +435,9 @@ static void settle_torn(struct settling *settling) {
   size_t index = (size_t)(settling->owner - settling->heap->vms);
   uint64_t table =
       settling->found->has_words ? torn_lost(settling->heap, index, settling->found) : 0;
-  if (!table || newest_address(settling) == table || settling->found->is_freed) return;
+  if (table && newest_address(settling) == table) table = 0;
+  if (settling->vm->torn.is_lost) table = settling->vm->torn.table;
+  if (!table || settling->found->is_freed) return;
   faults_add(&settling->vm->faults, table,
              "dumped while the table was being resized; its entries could not be read");
   settling->found->incomplete = true;

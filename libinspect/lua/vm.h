@@ -59,6 +59,7 @@ struct torn {
   uint64_t newborn;           /* a thread that holds what its memory was before; 0: none         */
   uint64_t bytes;             /* of old parts: counted by the VM, but not by the walk           */
   uint64_t lost_entries;      /* of the table, that could not be read                           */
+  bool is_lost;               /* its old part is not known for sure, and left out               */
 };
 
 enum gc_state { /* lgc.h, equal in 5.4.0 .. 5.5.1 */

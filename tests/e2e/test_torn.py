@@ -198,12 +198,19 @@ def test_emergency(tools, host, tmp_path):
     assert unknown(seen) == 0
 
 
-@pytest.mark.parametrize("scenario", ["hash", "shrink", "array"])
-def test_other_allocator(scenario, tools, host, tmp_path):
-    """No words before blocks say how long they are."""
-    cores = step(tools, tmp_path / "cores", [host, "pools"], scenario, "--every", "149")
+@pytest.mark.parametrize(
+    "scenario, every", [("hash", 149), ("shrink", 23), ("array", 67)]
+)
+def test_other_allocator(scenario, every, tools, host, tmp_path):
+    """No words before blocks say how long they are. What was a table's hash part is not known for
+    sure then until an entry of it has been moved: about a quarter of the time that shrinking takes.
+    """
+    run = [host, "pools"]
+    cores = step(tools, tmp_path / "cores", run, scenario, "--every", str(every))
     seen = survey(cores)
-    assert any(one.says(RESIZED) for one in seen)
+    lost = "its entries could not be read"
+    assert any(one.says(RESIZED) or one.tells(lost) for one in seen)
+    assert unknown(seen) <= len(seen) // 3
 
 
 def random_instructions(tools, folder, command, count, seed):
@@ -311,6 +318,23 @@ class Image:
             if kind == PT_LOAD and start <= address < start + size:
                 return offset + address - start
         return None
+
+    def address(self, offset):
+        (address,) = (
+            start + offset - first
+            for kind, _, first, start, _, size, _, _ in self.segments
+            if kind == PT_LOAD and first <= offset < first + size
+        )
+        return address
+
+    def use(self, text, rest):
+        """Where in the file a pointer to that string is, with `rest` (a pattern) behind it."""
+        for found in re.finditer(re.escape(text + b"\0"), self.bytes):
+            string = struct.pack("<Q", self.address(found.start()) - 24)
+            place = re.search(re.escape(string) + rest, self.bytes, re.S)
+            if place:
+                return place.start()
+        raise ValueError(f"{text!r} is not used")
 
     def word(self, address):
         at = self.offset(address)
@@ -422,6 +446,75 @@ def test_half_stored_in_a_system_call(tools, tmp_path):
     told = [after for _, after in half_stored(tools, tmp_path / "cores", waits)]
     assert not any(after.says("being stored") for after in told)
     assert any("reference leads to no object" in after.faults for after in told)
+
+
+def test_uncleared_memory(tools, tmp_path):
+    """While a chunk is compiled, what the arrays of a prototype have grown by holds what was there
+    before: a constant that refers to a table, a name that is one. Both keep nothing alive.
+    """
+    options = ["--skip", "9000", "--every", "1", "--most", "1"]
+    (core,) = step(tools, tmp_path / "cores", ["lua5.4"], "parser", *options)
+    entries = json.loads(inspect(core, "leaks", "--all", "--json").stdout)["entries"]
+    addresses = {entry["description"]: int(entry["address"], 16) for entry in entries}
+    table = addresses["drop table 2"]
+    image = Image(core)
+    constant = image.use(b"binary", b"\x44")
+    name = image.use(b"scenarios", b"[^\0]..\0[^\0]..\0")  # and its scope
+    for at, value in ((constant, (table, 0x45)), (name, (table,))):
+        damaged = Image(core)
+        struct.pack_into("<QB"[: 1 + len(value)], damaged.bytes, at, *value)
+        changed = tmp_path / f"{at}.core"
+        changed.write_bytes(damaged.bytes)
+        seen = Seen(changed)
+        assert list(seen.problems()) == []
+        assert seen.says("a chunk was being compiled")
+        assert seen.faults == [] and unknown([seen]) == 0
+
+
+def test_decoy(tools, host, tmp_path):
+    """Where nothing says how long blocks are, a node in unused memory may be the old hash part of a
+    table as well as the right one: neither is taken, and that is said."""
+    folder = tmp_path / "cores"
+    cores = step(tools, folder, [host, "pools"], "shrink", "--every", "29")
+    told = 0
+    for core in cores:
+        if not Seen(core).tells("its entries could not be read"):
+            continue
+        image = Image(core)
+        unused = image.bytes.index(bytes(1 << 20)) + (1 << 19) & ~15
+        struct.pack_into("<QBBhiQ", image.bytes, unused, 1, 3, 3, 0, 0, 5)
+        decoy = image.address(unused)
+        for register in range(11):  # r15, ..., rax
+            planted = Image(core)
+            planted.bytes = bytearray(image.bytes)
+            at = planted.registers() + 8 * register
+            struct.pack_into("<Q", planted.bytes, at, decoy)
+            (tmp_path / "planted.core").write_bytes(planted.bytes)
+            assert list(Seen(tmp_path / "planted.core").problems()) == []
+        told += 1
+        if told == 3:
+            return
+    assert told
+
+
+def test_half_copied_key(tools, tmp_path):
+    """The key of a free node is nil by its tag only: under a new tag the old pointer is no key."""
+    options = ["--skip", "100", "--most", "1"]
+    (core,) = step(tools, tmp_path / "cores", ["lua5.4"], "hash", *options)
+    entries = json.loads(inspect(core, "leaks", "--all", "--json").stdout)["entries"]
+    addresses = {entry["description"]: int(entry["address"], 16) for entry in entries}
+    image = Image(core)
+    key = re.escape(struct.pack("<Q", addresses["keep key"]))
+    (node,) = (  # value, its tag, the key's tag, next, key
+        found.start()
+        for found in re.finditer(b".{8}\x11\x45.{6}" + key, image.bytes, re.S)
+    )
+    image.bytes[node + 9] = 0x44
+    struct.pack_into("<Q", image.bytes, node + 16, addresses["drop table 2"])
+    core.write_bytes(image.bytes)
+    seen = Seen(core)
+    assert seen.says("a value in the table .* was being stored")
+    assert dict(seen.entries)["drop table 2"] == "garbage"
 
 
 def test_text(torn_core):
