@@ -25,6 +25,11 @@ WANTED = {
     "5.4.9": ("lua5.4", ["forky", "sid"]),
     "5.5.1": ("lua5.5", ["forky", "sid"]),
 }
+# Debian's name -> of the folders of libraries, of the program that loads them.
+ARCHITECTURES = {
+    "amd64": ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
+    "i386": ("i386-linux-gnu", "ld-linux.so.2"),
+}
 # What the programs need; readline was renamed on the way.
 LIBRARIES = ["libc6", "libtinfo6", "libreadline8t64|libreadline8"]
 
@@ -47,6 +52,7 @@ class Release:
     number: str  # "5.4.4"
     command: List[str]  # starts the interpreter; arguments follow
     package: Package
+    architecture: str
 
 
 def mirror() -> str:
@@ -63,11 +69,14 @@ def mirror() -> str:
 
 
 class Suites:
-    """Packages of other suites, downloaded and unpacked below `folder`."""
+    """Packages of other suites, downloaded and unpacked below `folder`; for an architecture that the
+    kernel runs, if not the processor's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, architecture: str = "amd64") -> None:
         self.folder = folder
-        self.apt = folder / "apt"
+        self.architecture = architecture
+        self.suffix = "" if architecture == "amd64" else f"-{architecture}"
+        self.apt = folder / f"apt{self.suffix}"
         self.known: Dict[str, Optional[str]] = {}  # suite -> why not, None: fine
 
     def release(self, number: str) -> Release:
@@ -79,7 +88,8 @@ class Suites:
                 package = self._package(suite, program)
                 if not package.version.startswith(number):
                     raise Unavailable(f"{suite} has {program} {package.version}")
-                return Release(number, self._unpack(package, program), package)
+                command = self._unpack(package, program)
+                return Release(number, command, package, self.architecture)
             except Unavailable as error:
                 reasons.append(str(error))
         raise Unavailable("; ".join(reasons))
@@ -95,6 +105,8 @@ class Suites:
             f"-oDir::Cache={own}/cache",
             "-oDir::State::status=/dev/null",
             "-oAPT::Sandbox::User=root",
+            f"-oAPT::Architecture={self.architecture}",
+            f"-oAPT::Architectures::={self.architecture}",
         ]
 
     def _run(self, arguments: List[str], folder: Path) -> str:
@@ -120,7 +132,8 @@ class Suites:
             own = self.apt / suite
             for part in ("state/lists/partial", "cache/archives/partial", "debs"):
                 (own / part).mkdir(parents=True, exist_ok=True)
-            signed = f"[arch=amd64 signed-by={KEYRING}] " if KEYRING.exists() else ""
+            arch = f"arch={self.architecture}"
+            signed = f"[{arch} signed-by={KEYRING}] " if KEYRING.exists() else ""
             (own / "sources.list").write_text(f"deb {signed}{mirror()} {suite} main\n")
             self.known[suite] = None
             try:
@@ -140,11 +153,9 @@ class Suites:
                 return self._describe(suite, file)
         self._update(suite)
         for name in names.split("|"):
+            download = ["download", f"{name}:{self.architecture}"]
             try:
-                self._run(
-                    ["apt-get", *self._options(suite), "download", f"{name}:amd64"],
-                    kept,
-                )
+                self._run(["apt-get", *self._options(suite), *download], kept)
             except Unavailable:
                 continue
             for file in kept.glob(f"{name}_*.deb"):
@@ -162,7 +173,7 @@ class Suites:
 
     def _unpack(self, package: Package, program: str) -> List[str]:
         """Unpacks the program and its libraries; returns the command that runs it."""
-        root = self.folder / f"{program}-{package.version}"
+        root = self.folder / f"{program}-{package.version}{self.suffix}"
         if not (root / "complete").exists():
             shutil.rmtree(root, ignore_errors=True)
             root.mkdir(parents=True)
@@ -171,10 +182,10 @@ class Suites:
             for each in packages:
                 self._run(["dpkg-deb", "-x", str(each.file), str(root)], self.folder)
             (root / "complete").touch()
-        libraries = [root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu"]
+        triplet, ld_so = ARCHITECTURES[self.architecture]
+        libraries = [root / "lib" / triplet, root / "usr/lib" / triplet]
         loaders = [
-            place / "ld-linux-x86-64.so.2"
-            for place in (*libraries, root / "lib64", root / "usr/lib64")
+            place / ld_so for place in (*libraries, root / "lib64", root / "usr/lib64")
         ]
         loader = next((path for path in loaders if path.exists()), None)
         executable = root / "usr/bin" / program

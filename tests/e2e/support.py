@@ -85,10 +85,10 @@ def gcore(process, core):
 class Server:
     """A Lua program that waits at READY, and then says what really survives."""
 
-    def __init__(self, script, folder, interpreter="lua5.4"):
+    def __init__(self, script, folder, *command):
         limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
         self.process = subprocess.Popen(
-            [interpreter, str(script)],
+            [*(command or ["lua5.4"]), str(script)],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -116,7 +116,7 @@ class Server:
 
 
 def verdicts(answer):
-    """The verdict on each description, from what server.lua printed after each collection."""
+    """The verdict on each description, from what a program of cores/ printed after each collection."""
     sections = {}
     for line in answer.splitlines():
         if line.startswith("  "):
@@ -125,7 +125,9 @@ def verdicts(answer):
             label = line.split()[0]
             sections[label] = set()
     return {
-        name: "leaked"
+        name: "never"
+        if name in sections.get("NEVER", ())
+        else "leaked"
         if name in sections["AFTER2"]
         else "finalizer"
         if name in sections["AFTER1"]

@@ -3,10 +3,15 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
-from support import ROOT, document
+from support import ROOT, Server, document, verdicts
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from debian_lua import Suites, Unavailable  # noqa: E402
 
 CORES = ROOT / "cores"
 PROVENANCE = json.loads((CORES / "provenance.json").read_text())
@@ -23,10 +28,16 @@ def test_origin_of_each_is_known():
 
 
 def test_all_collectors_and_layouts_are_there():
-    """One of each release that behaves in its own way, and one of gdb's."""
-    made = {(origin["lua"], origin["dumped_by"]) for origin in PROVENANCE.values()}
+    """One of each release that behaves in its own way, one of gdb's, one of 32 bits."""
+    made = {
+        (origin["lua"], origin["architecture"], origin["dumped_by"])
+        for origin in PROVENANCE.values()
+    }
     wanted = {"5.4.2", "5.4.4", "5.4.7", "5.4.9", "5.5.1"}
-    assert made == {(lua, "kernel") for lua in wanted} | {("5.4.4", "gcore")}
+    assert made == {(lua, "amd64", "kernel") for lua in wanted} | {
+        ("5.4.4", "amd64", "gcore"),
+        ("5.4.4", "i386", "kernel"),
+    }
 
 
 def test_every_byte_is_accounted_for(packed_core):
@@ -43,6 +54,28 @@ def test_the_native_thread_leads_to_the_vm(packed_core):
     assert vm["address"] == same["address"] and vm["objects"] is None
     chosen = document(packed_core.path, "states", "--brief", "--vm", "1")
     assert chosen["searched_all"]
+
+
+@pytest.mark.skipif(
+    not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
+)
+@pytest.mark.parametrize("program", ["server.lua", "leaky.lua"])
+def test_32_bits(program, tmp_path):
+    """Every byte and every verdict of a process that Debian's i386 interpreter runs."""
+    try:
+        release = Suites(ROOT / "build" / "suites", "i386").release("5.4.4")
+    except Unavailable as error:
+        pytest.skip(f"Lua for i386 cannot be had, or run: {error}")
+    run = [CORES / program, tmp_path, *release.command]
+    Server(*run).abort(tmp_path / "32.core")
+    assert (tmp_path / "32.core").read_bytes()[4] == 1  # ELFCLASS32
+    states = document(tmp_path / "32.core", "states")["vms"]
+    answer = document(tmp_path / "32.core", "leaks")
+    assert [vm["residual_bytes"] for vm in states] == [0]
+    assert answer["faults"] == [] and states[0]["layout"] == "canned"
+    found = {entry["description"]: entry["verdict"] for entry in answer["entries"]}
+    assert len(found) == len(answer["entries"])
+    assert found == verdicts(Server(*run).answer())  # another run says the same
 
 
 @pytest.mark.skipif(
