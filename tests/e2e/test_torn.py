@@ -40,6 +40,11 @@ SEED = os.environ.get("LUA_INSPECT_SEED", "1")
 RESIZED = "table .* was being resized; its old part was recovered from the native stack"
 MOVED = "the stack of the thread .* was being moved"
 
+# Of the cores of one scenario, at most so many may have a verdict that is unknown. What cannot be
+# decided are a few instructions of each resize, and blocks in flight that only the allocator knows:
+# up to 1.5 % were measured. It is three times that, as seeds of hashes move what is where.
+MOST_UNKNOWN = 0.05
+
 # Scenario, options of the stepper, what some of the cores must say: in a note or of the residual.
 SCENARIOS = [
     ("hash", ["--every", "211"], [RESIDUAL := "parts of the table", RESIZED]),
@@ -174,7 +179,7 @@ def test_state(row, tools, tmp_path):
     for pattern in wanted:
         assert any(one.says(pattern) for one in seen), pattern
     if scenario != "close":  # where the lists are freed, nothing else can be said
-        assert unknown(seen) <= len(seen) // 20
+        assert unknown(seen) <= len(seen) * MOST_UNKNOWN
 
 
 def test_phases(tools, tmp_path):
@@ -244,14 +249,23 @@ def test_releases(number, tools, suites, tmp_path):
         command = suites.release(number).command
     except Unavailable as error:
         pytest.skip(f"Lua {number} cannot be had: {error}")
+    count = doubtful = 0
     for scenario, _, wanted in SCENARIOS:
         options = ["--every", "31" if wanted and scenario != "close" else "97"]
         cores = tmp_path / scenario
         seen = survey(step(tools, cores, command, scenario, *options, "--most", "1000"))
         for pattern in wanted:
             assert any(one.says(pattern) for one in seen), (scenario, pattern)
+        if scenario != "close":  # see test_state
+            assert unknown(seen) <= len(seen) * MOST_UNKNOWN, scenario
+            count += len(seen)
+            doubtful += unknown(seen)
         shutil.rmtree(cores)
-    random_instructions(tools, tmp_path, command, 200, SEED)
+    seen = random_instructions(tools, tmp_path, command, 200, SEED)
+    assert unknown(seen) <= len(seen) * MOST_UNKNOWN
+    count += len(seen)
+    doubtful += unknown(seen)
+    print(f"{number}: {count} cores; a verdict unknown in {doubtful}")
 
 
 # ---- Packed cores of other releases -----------------------------------------------------------
