@@ -74,29 +74,29 @@ const char *listing_key_path(struct command_context *context, struct vm *vm, con
 /* ---- The biggest of many --------------------------------------------------------------------- */
 
 static int by_size(const void *left, const void *right, void *context) {
-  const struct biggest_entry *a = left, *b = right;
+  const struct sized_object *a = left, *b = right;
   if (a->size != b->size) return a->size > b->size ? -1 : 1;
   uint32_t x = heap_rank(context, a->object), y = heap_rank(context, b->object);
   return (x > y) - (x < y);
 }
 
-void biggest_finish(struct biggest *biggest, const struct heap *heap) {
-  if (biggest->count)
-    qsort_r(biggest->items, biggest->count, sizeof *biggest->items, by_size, (void *)heap);
-  if (biggest->count > biggest->limit) biggest->count = biggest->limit;
+void biggest_init(struct selection *biggest, const struct heap *heap, uint64_t limit) {
+  selection_init(biggest, sizeof(struct sized_object), limit, by_size, (void *)heap);
 }
 
-bool biggest_offer(struct biggest *biggest, const struct heap *heap, uint64_t size,
-                   object_id object) {
-  biggest->offered++;
-  if (biggest->count / 2 > biggest->limit + 64) biggest_finish(biggest, heap);
-  struct biggest_entry entry = {size, object};
-  return vector_push(biggest, entry);
+bool biggest_offer(struct selection *biggest, uint64_t size, object_id object) {
+  struct sized_object item = {size, object};
+  return selection_offer(biggest, &item);
+}
+
+object_id biggest_object(const struct selection *biggest, size_t index) {
+  const struct sized_object *items = biggest->items;
+  return items[index].object;
 }
 
 static struct inspect_error *find_paths(struct command_context *context,
-                                        const struct biggest *biggest, const struct bitset *targets,
-                                        const char **paths) {
+                                        const struct selection *biggest,
+                                        const struct bitset *targets, const char **paths) {
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   struct chains_options options = {.targets = targets};
@@ -106,7 +106,7 @@ static struct inspect_error *find_paths(struct command_context *context,
   for (size_t i = 0; i < biggest->count; i++) {
     struct chain chain = {0};
     text.count = 0;
-    if (chains_get(graph, &chains, &options, biggest->items[i].object, &chain) &&
+    if (chains_get(graph, &chains, &options, biggest_object(biggest, i), &chain) &&
         chain_to_path(session, &chain, NULL, &text))
       paths[i] = arena_copy(context->arena, text.items, text.count);
     vector_free(&chain);
@@ -116,15 +116,15 @@ static struct inspect_error *find_paths(struct command_context *context,
   return NULL;
 }
 
-struct inspect_error *listing_paths(struct command_context *context, const struct biggest *biggest,
-                                    const char **paths) {
+struct inspect_error *listing_paths(struct command_context *context,
+                                    const struct selection *biggest, const char **paths) {
   struct bitset targets;
   for (size_t i = 0; i < biggest->count; i++)
     paths[i] = NULL;
   if (!biggest->count) return NULL;
   if (!bitset_init(&targets, context->session->heap.graph.object_count)) return error_no_memory();
   for (size_t i = 0; i < biggest->count; i++)
-    bitset_add(&targets, biggest->items[i].object);
+    bitset_add(&targets, biggest_object(biggest, i));
   struct inspect_error *error = find_paths(context, biggest, &targets, paths);
   bitset_free(&targets);
   if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;

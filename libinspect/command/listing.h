@@ -3,6 +3,7 @@
 #ifndef COMMAND_LISTING_H
 #define COMMAND_LISTING_H
 
+#include "base/selection.h"
 #include "command/chain_view.h"
 
 /* How many of `count` entries a page shows: --limit, else `usual`. Data have all of them unless
@@ -29,29 +30,21 @@ const char *listing_key_path(struct command_context *context, struct vm *vm, con
 
 /* ---- The biggest of many --------------------------------------------------------------------- */
 
-struct biggest_entry {
+struct sized_object {
   uint64_t size;
   object_id object;
 };
 
-/* Keeps the `limit` biggest of the objects offered to it: {.limit = N}, then vector_free. */
-struct biggest {
-  struct biggest_entry
-      *items; /* after biggest_finish: the biggest first, of equal ones by address */
-  size_t count, capacity;
-  size_t limit;
-  size_t offered;
-};
-
-/* False: out of memory. */
-bool biggest_offer(struct biggest *biggest, const struct heap *heap, uint64_t size,
-                   object_id object);
-void biggest_finish(struct biggest *biggest, const struct heap *heap);
+/* A selection of sized objects: the biggest first, of equal ones by address. After biggest_offer
+ * selection_sort, biggest_object, and selection_free. False: out of memory. */
+void biggest_init(struct selection *biggest, const struct heap *heap, uint64_t limit);
+bool biggest_offer(struct selection *biggest, uint64_t size, object_id object);
+object_id biggest_object(const struct selection *biggest, size_t index);
 
 /* The best chain to each of the objects as a path in arena memory, NULL where there is none. When
  * interrupted, or where a search was, paths are missing and context->partial is set. */
 MUST_CHECK struct inspect_error *listing_paths(struct command_context *context,
-                                               const struct biggest *biggest, const char **paths);
+                                               const struct selection *biggest, const char **paths);
 
 /* Such a path in a column of a table: cut so that others have room, unless --wide is given. */
 struct cell listing_path(struct command_context *context, const char *path);

@@ -16,7 +16,7 @@ struct string_list {
   struct tally short_ones, long_ones, garbage;
   struct string_groups groups; /* alike or equal; sorted by bytes or by what would be saved  */
   struct tally saved;          /* objects too many, and their bytes                          */
-  struct biggest shown;        /* the biggest strings, or examples of the first groups       */
+  struct selection shown;      /* the biggest strings, or examples of the first groups       */
   const char **paths;
 };
 
@@ -24,7 +24,7 @@ static void release(void *state) {
   struct string_list *list = state;
   bitset_free(&list->chosen);
   vector_free(&list->groups);
-  vector_free(&list->shown);
+  selection_free(&list->shown);
   free(list);
 }
 
@@ -51,8 +51,7 @@ static struct inspect_error *count_vm(struct command_context *context, struct st
     }
     count(string_is_long(&session->heap, object) ? &list->long_ones : &list->short_ones, bytes);
     bitset_add(&list->chosen, object);
-    if (!context->options->duplicates &&
-        !biggest_offer(&list->shown, &session->heap, bytes, object))
+    if (!context->options->duplicates && !biggest_offer(&list->shown, bytes, object))
       return error_no_memory();
   }
   return NULL;
@@ -90,13 +89,11 @@ static struct inspect_error *find_groups(struct command_context *context,
     qsort_r(list->groups.items, list->groups.count, sizeof *list->groups.items, compare_groups,
             &order);
   if (!duplicates) return NULL;
-  size_t shown = listing_limit(context, list->groups.count, USUAL_DUPLICATES);
   for (size_t i = 0; i < list->groups.count; i++) {
     const struct string_group *group = &list->groups.items[i];
     list->saved.objects += group->count - 1;
     list->saved.bytes += saved_by(group);
-    struct biggest_entry entry = {saved_by(group), group->example};
-    if (i < shown && !vector_push(&list->shown, entry)) return error_no_memory();
+    if (!biggest_offer(&list->shown, saved_by(group), group->example)) return error_no_memory();
   }
   return NULL;
 }
@@ -104,18 +101,19 @@ static struct inspect_error *find_groups(struct command_context *context,
 static struct inspect_error *find(struct command_context *context, struct string_list *list) {
   struct inspect_session *session = context->session;
   if (!bitset_init(&list->chosen, session->heap.graph.object_count)) return error_no_memory();
-  list->shown.limit = context->options->limit ? (size_t)context->options->limit : USUAL;
+  size_t usual = context->options->duplicates ? USUAL_DUPLICATES : USUAL;
+  biggest_init(&list->shown, &session->heap, listing_limit(context, SIZE_MAX, usual));
   struct inspect_error *error = NULL;
   for (size_t i = 0; !error && i < session->heap.vm_count; i++)
     if (session_selects(session, context->options, i))
       error = count_vm(context, list, &session->heap.vms[i]);
-  if (!context->options->duplicates) biggest_finish(&list->shown, &session->heap);
   if (!error) error = find_groups(context, list);
   if (error && error->code != INSPECT_ERROR_INTERRUPTED) return error;
   if (error) {
     context->partial = true;
     list->groups.count = 0;
   }
+  selection_sort(&list->shown);
   list->paths = arena_alloc(context->arena, (list->shown.count + 1) * sizeof *list->paths);
   if (!list->paths) return error_no_memory();
   return context->partial ? NULL : listing_paths(context, &list->shown, list->paths);
@@ -154,7 +152,7 @@ static void data_biggest(struct command_context *context, const struct string_li
   const struct graph *graph = &context->session->heap.graph;
   struct data *biggest = data_array(context->data, "biggest");
   for (size_t i = 0; i < list->shown.count; i++) {
-    object_id object = list->shown.items[i].object;
+    object_id object = biggest_object(&list->shown, i);
     struct data *row = data_object(biggest, NULL);
     data_string(context, row, object, list->paths[i]);
     data_cell(row, "bytes", cell_bytes(graph_bytes(graph, object)));
@@ -241,7 +239,7 @@ static void page_biggest(struct command_context *context, const struct string_li
   table_column(table, "path");
   table_column(table, "biggest");
   for (size_t i = 0; i < list->shown.count; i++) {
-    object_id object = list->shown.items[i].object;
+    object_id object = biggest_object(&list->shown, i);
     size_t size;
     const char *bytes = text_of(context, object, &size);
     table_row(table);
@@ -325,7 +323,7 @@ static void to_page(struct command_context *context, const struct string_list *l
   if (list->shown.count)
     listing_try(
         context, line, "lua-paths 0x%llx",
-        (unsigned long long)heap_address(&context->session->heap, list->shown.items[0].object));
+        (unsigned long long)heap_address(&context->session->heap, biggest_object(&list->shown, 0)));
   listing_try(context, line,
               context->options->duplicates ? "lua-strings" : "lua-strings --duplicates");
   listing_try(context, line, "lua-heap");

@@ -25,7 +25,7 @@ struct table_list {
   struct sums all;
   struct sums *by_class;
   struct VECTOR(struct row) rows;
-  struct biggest biggest;
+  struct selection biggest;
   const char **paths;
   uint64_t unread; /* tables of which a part cannot be read */
 };
@@ -34,7 +34,7 @@ static void release(void *state) {
   struct table_list *list = state;
   free(list->by_class);
   vector_free(&list->rows);
-  vector_free(&list->biggest);
+  selection_free(&list->biggest);
   free(list);
 }
 
@@ -73,8 +73,7 @@ static bool count_table(struct command_context *context, struct table_list *list
   add(&list->all, vm, &use, bytes);
   add(&list->by_class[session->classes.of[object]], vm, &use, bytes);
   if (context->options->waste && !waste) return true;
-  return biggest_offer(&list->biggest, &session->heap, context->options->waste ? waste : bytes,
-                       object);
+  return biggest_offer(&list->biggest, context->options->waste ? waste : bytes, object);
 }
 
 static struct inspect_error *count_vm(struct command_context *context, struct table_list *list,
@@ -109,7 +108,7 @@ static struct inspect_error *find(struct command_context *context, struct table_
   struct inspect_session *session = context->session;
   const struct classes *classes = &session->classes;
   bool waste = context->options->waste;
-  list->biggest.limit = context->options->limit ? (size_t)context->options->limit : USUAL_TABLES;
+  biggest_init(&list->biggest, &session->heap, listing_limit(context, SIZE_MAX, USUAL_TABLES));
   list->by_class = calloc((size_t)classes->count + 1, sizeof *list->by_class);
   if (!list->by_class) return error_no_memory();
   for (size_t i = 0; i < session->heap.vm_count && !context->partial; i++) {
@@ -126,7 +125,7 @@ static struct inspect_error *find(struct command_context *context, struct table_
   if (list->rows.count)
     qsort(list->rows.items, list->rows.count, sizeof *list->rows.items,
           waste ? by_waste : by_bytes);
-  biggest_finish(&list->biggest, &session->heap);
+  selection_sort(&list->biggest);
   list->paths = arena_alloc(context->arena, (list->biggest.count + 1) * sizeof *list->paths);
   if (!list->paths) return error_no_memory();
   return context->partial ? NULL : listing_paths(context, &list->biggest, list->paths);
@@ -187,8 +186,9 @@ static void to_data(struct command_context *context, const struct table_list *li
   }
   struct data *tables = data_array(context->data, "tables");
   for (size_t i = 0; i < list->biggest.count; i++)
-    data_table(context, data_object(tables, NULL), list->biggest.items[i].object, list->paths[i]);
-  data_cell(context->data, "more", cell_count(list->biggest.offered - list->biggest.count));
+    data_table(context, data_object(tables, NULL), biggest_object(&list->biggest, i),
+               list->paths[i]);
+  data_cell(context->data, "more", cell_count(selection_left_out(&list->biggest)));
 }
 
 /* ---- Page ------------------------------------------------------------------------------------ */
@@ -274,7 +274,7 @@ static void page_tables(struct command_context *context, const struct table_list
   table_column(table, "class");
   listing_begin(context);
   for (size_t i = 0; i < list->biggest.count; i++) {
-    object_id object = list->biggest.items[i].object;
+    object_id object = biggest_object(&list->biggest, i);
     struct table_use use = measure(session, object);
     table_row(table);
     table_cell(table, listing_number(context, object));
@@ -291,7 +291,7 @@ static void page_tables(struct command_context *context, const struct table_list
 static void page_next(struct command_context *context, const struct table_list *list) {
   struct line *line = listing_next(context);
   if (list->biggest.count) {
-    object_id first = list->biggest.items[0].object;
+    object_id first = biggest_object(&list->biggest, 0);
     unsigned long long address = heap_address(&context->session->heap, first);
     listing_try(context, line, "lua-print 0x%llx", address);
     listing_try(context, line, "lua-paths 0x%llx", address);
