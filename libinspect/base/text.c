@@ -135,6 +135,13 @@ bool text_escape(struct text *text, const char *bytes, size_t size, char quote) 
   return true;
 }
 
+size_t text_cut(const char *bytes, size_t size, size_t longest) {
+  if (size <= longest) return size;
+  for (size_t back = 0; back < 4 && back <= longest; back++)
+    if ((bytes[longest - back] & 0xc0) != 0x80) return longest - back;
+  return longest; /* no UTF-8 */
+}
+
 size_t text_columns(const char *utf8, size_t size) {
   size_t columns = 0;
   for (size_t i = 0; i < size; i++)

@@ -22,6 +22,10 @@ bool text_printf(struct text *text, const char *format, ...) __attribute__((form
 /* Appends `bytes` escaped as above. `quote` ('"' or 0) is escaped as well where it occurs. */
 bool text_escape(struct text *text, const char *bytes, size_t size, char quote);
 
+/* How many of `size` bytes to show if at most `longest` are wanted: no UTF-8 character is divided.
+ */
+size_t text_cut(const char *bytes, size_t size, size_t longest);
+
 /* Number of terminal columns that valid UTF-8 takes (one per code point; wide and combining
  * characters count as wcwidth would in a UTF-8 locale only approximately: one). */
 size_t text_columns(const char *utf8, size_t size);

@@ -212,6 +212,7 @@ static void release(void *state) {
   struct backtraces *all = state;
   for (size_t i = 0; i < all->vm_count; i++)
     vm_threads_free(&all->vms[i]);
+  value_lines_free(&all->lines);
   free(all->vms);
   free(all);
 }

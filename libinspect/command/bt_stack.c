@@ -188,8 +188,9 @@ const char *bt_error_words(struct value_lines *lines, struct heap_vm *owner,
                           : NULL;
   if (!bytes) return value_line(lines, owner, error);
   struct text text = {0};
-  bool fits = text_escape(&text, bytes, size > LONGEST ? LONGEST : size, 0) &&
-              (size <= LONGEST || text_add_string(&text, "..."));
+  size_t shown = text_cut(bytes, size, LONGEST);
+  bool fits =
+      text_escape(&text, bytes, shown, 0) && (shown == size || text_add_string(&text, "..."));
   const char *words = fits ? arena_copy(lines->arena, text.items, text.count) : NULL;
   vector_free(&text);
   return words;

@@ -39,7 +39,9 @@ struct cell listing_value(struct command_context *context, struct heap_vm *owner
   if (value.tag == TAG_INTEGER) return cell_integer(value_integer(&owner->vm, value));
   if (value.tag == TAG_FLOAT) return cell_number(value_number(&owner->vm, value));
   struct value_lines lines = {.session = session, .arena = context->arena};
-  return cell_words(value_line(&lines, owner, value));
+  const char *words = value_line(&lines, owner, value);
+  value_lines_free(&lines);
+  return cell_words(words);
 }
 
 const char *listing_key_path(struct command_context *context, struct vm *vm, const char *table,

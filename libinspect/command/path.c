@@ -50,15 +50,9 @@ static bool no_memory(struct parser *parser) {
 /* The path for messages: escaped, and cut where it gets long. */
 static const char *escaped_source(struct arena *arena, const char *text) {
   enum { LONGEST = 70 };
-  size_t size = strnlen(text, LONGEST + 1);
-  bool is_cut = size > LONGEST;
-  if (is_cut) {
-    size = LONGEST;
-    while (size && ((unsigned char)text[size] & 0xc0) == 0x80)
-      size--; /* not in the middle of a character */
-  }
+  size_t size = strnlen(text, LONGEST + 1), cut = text_cut(text, size, LONGEST);
   struct text shown = {0};
-  bool ok = text_escape(&shown, text, size, 0) && text_add_string(&shown, is_cut ? "..." : "");
+  bool ok = text_escape(&shown, text, cut, 0) && text_add_string(&shown, cut < size ? "..." : "");
   const char *result = ok ? arena_copy(arena, shown.items, shown.count) : NULL;
   vector_free(&shown);
   return result;

@@ -43,10 +43,7 @@ static size_t line_size(const char *bytes, size_t size) {
   enum { LONGEST = 72 };
   const char *newline = memchr(bytes, '\n', size < LONGEST ? size : LONGEST);
   if (newline) return (size_t)(newline - bytes) + 1;
-  if (size <= LONGEST) return size;
-  for (size_t shown = LONGEST; shown > LONGEST - 4; shown--)
-    if (((unsigned char)bytes[shown] & 0xc0) != 0x80) return shown;
-  return LONGEST;
+  return text_cut(bytes, size, LONGEST);
 }
 
 /* Lines of quoted text, joined as Lua would. */

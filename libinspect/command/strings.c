@@ -139,7 +139,7 @@ static void data_string(struct command_context *context, struct data *row, objec
   const struct heap_vm *owner = heap_vm_of(&session->heap, object);
   size_t size;
   const char *bytes = text_of(context, object, &size);
-  size_t shown = size > DATA_BYTES && !context->options->wide ? DATA_BYTES : size;
+  size_t shown = context->options->wide ? size : text_cut(bytes, size, DATA_BYTES);
   data_cell(row, "vm", cell_plain((uint64_t)(owner - session->heap.vms) + 1));
   data_cell(row, "address", cell_address(heap_address(&session->heap, object)));
   data_cell(row, "length", cell_count(size));

@@ -4,23 +4,9 @@
 
 static const char *type_word(const struct value_tree *tree, const struct value_node *node) {
   if (node->object != NO_OBJECT)
-    return object_type_name((enum object_type)tree->session->heap.graph.type[node->object]);
-  if (value_is_object(node->value)) return "unreadable";
-  if (value_is_empty(node->value)) return "nil";
-  switch (node->value.tag) {
-  case TAG_FALSE:
-  case TAG_TRUE:
-    return "boolean";
-  case TAG_INTEGER:
-  case TAG_FLOAT:
-    return "number";
-  case TAG_LIGHT_USERDATA:
-    return "lightuserdata";
-  case TAG_LIGHT_FUNCTION:
-    return "cfunction";
-  default:
-    return "unreadable";
-  }
+    return object_type_name((enum object_type)tree->lines.session->heap.graph.type[node->object]);
+  if (value_is_object(node->value) || !value_is_sound(node->value)) return "unreadable";
+  return value_type_name(node->value);
 }
 
 static void plain_to_data(struct data *data, const struct value_node *node) {
@@ -57,13 +43,12 @@ void value_to_data(struct value_tree *tree, struct data *parent, const char *key
                    const struct value_node *node) {
   struct data *data = data_object(parent, key);
   data_cell(data, "type", cell_words(type_word(tree, node)));
-  bool is_string = value_is_object(node->value) && value_is_string(node->value);
-  if (node->text && !is_string) data_cell(data, "text", cell_words(node->text));
+  if (node->text && !node->is_string) data_cell(data, "text", cell_words(node->text));
   if (!value_is_object(node->value)) {
     plain_to_data(data, node);
     return;
   }
-  if (is_string) string_to_data(data, node);
+  if (node->is_string) string_to_data(data, node);
   data_cell(data, "address", cell_address(node->value.bits));
   if (node->class) data_cell(data, "class", cell_words(node->class));
   if (node->text) return;

@@ -3,41 +3,51 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 
-enum { LONGEST_STRING = 60 };
+#include "report/cell.h"
+
+void value_lines_free(struct value_lines *lines) {
+  number_map_free(&lines->described);
+  vector_free(&lines->words);
+}
+
+const char *value_quote(struct arena *arena, const char *bytes, size_t shown, size_t size) {
+  struct text text = {0};
+  bool fits = text_add(&text, "\"", 1) && text_escape(&text, bytes, shown, '"') &&
+              text_add_string(&text, shown < size ? "\"..." : "\"");
+  const char *quoted = fits ? arena_copy(arena, text.items, text.count) : NULL;
+  vector_free(&text);
+  return quoted;
+}
 
 static const char *string_line(struct vm *vm, struct lua_value value, struct arena *arena) {
   size_t size;
   const char *bytes = string_bytes(vm, value.bits, &size);
   if (!bytes) return arena_printf(arena, "<string, not readable, 0x%" PRIx64 ">", value.bits);
-  struct text text = {0};
-  size_t shown = size > LONGEST_STRING ? LONGEST_STRING : size;
-  bool fits = text_add(&text, "\"", 1) && text_escape(&text, bytes, shown, '"') &&
-              text_add_string(&text, shown < size ? "\"..." : "\"");
-  if (fits && shown < size) fits = text_printf(&text, "  -- %zu bytes", size);
-  const char *line = fits ? arena_copy(arena, text.items, text.count) : NULL;
-  vector_free(&text);
-  return line;
+  size_t shown = text_cut(bytes, size, VALUE_LINE_BYTES);
+  const char *quoted = value_quote(arena, bytes, shown, size);
+  return quoted && shown < size ? arena_printf(arena, "%s  -- %zu bytes", quoted, size) : quoted;
 }
 
-/* lobject.c: tostringbuff; what Lua has no literal for is an expression. */
-static const char *number_line(double number, struct arena *arena) {
-  char digits[40];
+/* The shortest digits that read back (lobject.c: tostringbuff for the rest); what Lua has no
+ * literal for is an expression. */
+static const char *float_line(double number, struct arena *arena) {
   if (isnan(number)) return "0/0";
   if (isinf(number)) return number > 0 ? "math.huge" : "-math.huge";
-  int length = snprintf(digits, sizeof digits, "%.14g", number);
-  bool looks_integer = length > 0 && strspn(digits, "-0123456789") == (size_t)length;
+  char digits[NUMBER_SIZE];
+  number_shortest(digits, number);
+  bool looks_integer = strspn(digits, "-0123456789") == strlen(digits);
   return arena_printf(arena, "%s%s", digits, looks_integer ? ".0" : "");
 }
 
 static const char *describe(struct value_lines *lines, object_id object) {
-  size_t place = object % DESCRIBED_OBJECTS;
-  if (!lines->described[place].words || lines->described[place].object != object) {
-    lines->described[place].object = object;
-    lines->described[place].words = describe_object(lines->session, object, lines->arena);
-  }
-  return lines->described[place].words;
+  uint32_t known = number_map_get(&lines->described, object);
+  if (known != NO_NUMBER) return lines->words.items[known];
+  const char *words = describe_object(lines->session, object, lines->arena);
+  if (words && !(vector_push(&lines->words, words) &&
+                 number_map_set(&lines->described, object, (uint32_t)lines->words.count - 1)))
+    return NULL;
+  return words;
 }
 
 static const char *object_line(struct value_lines *lines, struct lua_value value) {
@@ -63,7 +73,7 @@ const char *value_line(struct value_lines *lines, struct heap_vm *owner, struct 
   case TAG_INTEGER:
     return arena_printf(arena, "%" PRId64, value_integer(&owner->vm, value));
   case TAG_FLOAT:
-    return number_line(value_number(&owner->vm, value), arena);
+    return float_line(value_number(&owner->vm, value), arena);
   case TAG_LIGHT_USERDATA:
     return arena_printf(arena, "<light userdata, 0x%" PRIx64 ">", value.bits);
   case TAG_LIGHT_FUNCTION: {

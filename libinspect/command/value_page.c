@@ -15,7 +15,7 @@ enum { LONGEST_LINE = 60 };
  */
 
 static bool is_name(const struct value_node *key, const char **bytes, size_t *size) {
-  if (!value_is_object(key->value) || !value_is_string(key->value) || key->is_cut) return false;
+  if (!key->is_string || key->is_cut) return false;
   *bytes = string_bytes(&key->owner->vm, key->value.bits, size);
   return *bytes && text_is_name(*bytes, *size);
 }

@@ -5,16 +5,13 @@
  * that was asked for, never by the target. */
 #include "command/value_tree.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/selection.h"
 #include "lua/function.h"
-#include "report/cell.h"
-#include "report/render.h"
 
-enum { MOST_VALUES = 20000, TEXT_BYTES = 60, WIDE_BYTES = 1 << 20, WORK_STEPS = 1 << 14 };
+enum { MOST_VALUES = 20000, WIDE_BYTES = 1 << 20, WORK_STEPS = 1 << 14 };
 enum { MOST_BYTES = 16 << 20 };
 
 /* Who asks for more entries than are good for a reader gets them, within reason. */
@@ -25,20 +22,18 @@ static uint64_t most_values(uint64_t limit) {
 
 void value_tree_init(struct value_tree *tree, struct command_context *context, uint64_t limit) {
   bool is_whole = context->options->wide || context->options->json;
-  *tree = (struct value_tree){.session = context->session,
-                              .arena = context->arena,
+  *tree = (struct value_tree){.lines = {.session = context->session, .arena = context->arena},
                               .work = context->work,
                               .limit = limit,
-                              .longest = is_whole ? WIDE_BYTES : TEXT_BYTES,
+                              .longest = is_whole ? WIDE_BYTES : VALUE_LINE_BYTES,
                               .bytes_left = MOST_BYTES,
                               .left = limit > MOST_VALUES / 2 ? most_values(limit) : MOST_VALUES};
 }
 
 void value_tree_free(struct value_tree *tree) {
   number_map_free(&tree->opened);
-  number_map_free(&tree->described);
   vector_free(&tree->tables);
-  vector_free(&tree->words);
+  value_lines_free(&tree->lines);
 }
 
 /* ---- The order of keys -----------------------------------------------------------------------
@@ -137,93 +132,20 @@ static bool select_entries(struct value_tree *tree, struct vm *vm, const struct 
   return true;
 }
 
-/* ---- Values written out -----------------------------------------------------------------------
+/* ---- Strings -----------------------------------------------------------------------------------
  */
-
-static const char *float_text(struct arena *arena, double number) {
-  if (isnan(number)) return "0/0";
-  if (isinf(number)) return number > 0 ? "math.huge" : "-math.huge";
-  char digits[NUMBER_SIZE];
-  number_shortest(digits, number);
-  bool is_plain = strspn(digits, "-0123456789") == strlen(digits);
-  return arena_printf(arena, "%s%s", digits, is_plain ? ".0" : "");
-}
-
-/* How many bytes of a string are shown: not half a character at the end. */
-static size_t shown_size(const char *bytes, size_t size, uint64_t longest) {
-  if (size <= longest) return size;
-  size_t shown = (size_t)longest;
-  for (unsigned i = 0; i < 4 && shown; i++, shown--)
-    if (((unsigned char)bytes[shown] & 0xc0) != 0x80) return shown;
-  return (size_t)longest;
-}
 
 static const char *string_text(struct value_tree *tree, struct value_node *node) {
   size_t size = 0;
   const char *bytes = string_bytes(&node->owner->vm, node->value.bits, &size);
-  if (!bytes)
-    return arena_printf(tree->arena, "<string, not readable, 0x%" PRIx64 ">", node->value.bits);
-  bool is_spent = tree->bytes_left < size && tree->longest > TEXT_BYTES;
-  size_t shown = shown_size(bytes, size, is_spent ? TEXT_BYTES : tree->longest);
+  if (!bytes) return value_line(&tree->lines, node->owner, node->value);
+  bool is_spent = tree->bytes_left < size && tree->longest > VALUE_LINE_BYTES;
+  size_t shown = text_cut(bytes, size, is_spent ? VALUE_LINE_BYTES : tree->longest);
   tree->bytes_left -= shown < tree->bytes_left ? shown : tree->bytes_left;
   node->shown = shown;
   node->is_cut = shown < size;
   node->total = size;
-  struct text text = {0};
-  bool fits = text_add(&text, "\"", 1) && text_escape(&text, bytes, shown, '"') &&
-              text_add_string(&text, node->is_cut ? "\"..." : "\"");
-  const char *result = fits ? arena_copy(tree->arena, text.items, text.count) : NULL;
-  vector_free(&text);
-  return result;
-}
-
-/* An object in words, kept: counting the entries of a large table takes time. */
-static const char *describe(struct value_tree *tree, object_id object) {
-  uint32_t known = number_map_get(&tree->described, object);
-  if (known != NO_NUMBER) return tree->words.items[known];
-  const char *words = describe_object(tree->session, object, tree->arena);
-  if (words && !(vector_push(&tree->words, words) &&
-                 number_map_set(&tree->described, object, (uint32_t)tree->words.count - 1)))
-    return NULL;
-  return words;
-}
-
-static const char *object_text(struct value_tree *tree, const struct value_node *node) {
-  unsigned long long address = node->value.bits;
-  if (node->object == NO_OBJECT) {
-    enum object_type type = lua54_type(node->value.tag);
-    return arena_printf(tree->arena, "<%s, not readable, 0x%llx>",
-                        type == OBJECT_TYPE_COUNT ? "no value" : object_type_name(type), address);
-  }
-  const char *words = describe(tree, node->object);
-  return words ? arena_printf(tree->arena, "<%s, 0x%llx>", words, address) : NULL;
-}
-
-static const char *light_function_text(struct value_tree *tree, uint64_t code) {
-  const char *name = heap_c_function_name(&tree->session->heap, code);
-  return name ? arena_printf(tree->arena, "<C function %s>", name)
-              : arena_printf(tree->arena, "<C function at 0x%" PRIx64 ">", code);
-}
-
-static const char *plain_text(struct value_tree *tree, const struct value_node *node) {
-  const struct vm *vm = &node->owner->vm;
-  if (value_is_empty(node->value)) return "nil";
-  switch (node->value.tag) {
-  case TAG_FALSE:
-    return "false";
-  case TAG_TRUE:
-    return "true";
-  case TAG_INTEGER:
-    return arena_printf(tree->arena, "%" PRId64, value_integer(vm, node->value));
-  case TAG_FLOAT:
-    return float_text(tree->arena, value_number(vm, node->value));
-  case TAG_LIGHT_USERDATA:
-    return arena_printf(tree->arena, "<light userdata, 0x%" PRIx64 ">", node->value.bits);
-  case TAG_LIGHT_FUNCTION:
-    return light_function_text(tree, node->value.bits);
-  default:
-    return arena_printf(tree->arena, "<no value, tag 0x%02x>", node->value.tag);
-  }
+  return value_quote(tree->lines.arena, bytes, shown, size);
 }
 
 /* ---- Tables -----------------------------------------------------------------------------------
@@ -235,7 +157,7 @@ static struct value_node *read_node(struct value_tree *tree, struct heap_vm *own
 static bool read_entries(struct value_tree *tree, struct value_node *node,
                          const struct selection *selection, uint64_t depth) {
   const struct entry *found = selection->items;
-  node->entries = arena_alloc(tree->arena, (selection->count + 1) * sizeof *node->entries);
+  node->entries = arena_alloc(tree->lines.arena, (selection->count + 1) * sizeof *node->entries);
   if (!node->entries) return false;
   for (size_t i = 0; i < selection->count && tree->left; i++) {
     struct value_entry *entry = &node->entries[i];
@@ -270,18 +192,19 @@ static bool open_table(struct value_tree *tree, struct value_node *node, uint64_
  */
 
 static bool is_table(const struct value_tree *tree, const struct value_node *node) {
-  return node->object != NO_OBJECT && tree->session->heap.graph.type[node->object] == OBJECT_TABLE;
+  return node->object != NO_OBJECT &&
+         tree->lines.session->heap.graph.type[node->object] == OBJECT_TABLE;
 }
 
 static struct value_node *read_node(struct value_tree *tree, struct heap_vm *owner,
                                     struct lua_value value, uint64_t depth) {
-  struct value_node *node = arena_alloc(tree->arena, sizeof *node);
+  struct value_node *node = arena_alloc(tree->lines.arena, sizeof *node);
   if (!node) return NULL;
   *node = (struct value_node){.owner = owner, .value = value, .object = NO_OBJECT};
   if (tree->left) tree->left--;
   if (value_is_object(value)) {
-    node->object = heap_object_at(&tree->session->heap, value.bits);
-    if (node->object != NO_OBJECT) node->class = object_class(tree->session, node->object);
+    node->object = heap_object_at(&tree->lines.session->heap, value.bits);
+    if (node->object != NO_OBJECT) node->class = object_class(tree->lines.session, node->object);
   }
   uint32_t before = is_table(tree, node) ? number_map_get(&tree->opened, node->object) : NO_NUMBER;
   if (before != NO_NUMBER) {
@@ -292,9 +215,8 @@ static struct value_node *read_node(struct value_tree *tree, struct heap_vm *own
     if (!open_table(tree, node, depth)) return NULL;
     if (!node->text) return node;
   }
-  node->text = !value_is_object(value)  ? plain_text(tree, node)
-               : value_is_string(value) ? string_text(tree, node)
-                                        : object_text(tree, node);
+  node->is_string = value_is_sound(value) && value_is_object(value) && value_is_string(value);
+  node->text = node->is_string ? string_text(tree, node) : value_line(&tree->lines, owner, value);
   return node->text ? node : NULL;
 }
 

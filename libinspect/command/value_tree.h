@@ -11,8 +11,7 @@
 #ifndef COMMAND_VALUE_TREE_H
 #define COMMAND_VALUE_TREE_H
 
-#include "base/number_map.h"
-#include "command/session.h"
+#include "command/value_line.h"
 
 enum { DEEPEST_VALUE_TREE = 30 }; /* the functions on trees are recursive */
 
@@ -24,7 +23,8 @@ struct value_node {
   const char *class;   /* of an object: the name of its class, escaped; or NULL   */
   bool is_repeated;    /* opened here, and named elsewhere                        */
   bool is_named_above; /* a table that is opened elsewhere                        */
-  bool is_cut;         /* a string that is not shown whole, but so many bytes:    */
+  bool is_string;
+  bool is_cut; /* one that is not shown whole, but so many bytes:    */
   size_t shown;
   struct value_entry {
     struct value_node *key, *value;
@@ -35,17 +35,14 @@ struct value_node {
 };
 
 struct value_tree {
-  struct inspect_session *session;
-  struct arena *arena;
+  struct value_lines lines;
   const struct work *work;
-  uint64_t limit;              /* entries of one table                                   */
-  uint64_t longest;            /* bytes of a string                                      */
-  uint64_t bytes_left;         /* of all strings together, for those longer than a line  */
-  uint64_t left;               /* values that may still be read                          */
-  struct number_map opened;    /* object -> position in `tables`                       */
-  struct number_map described; /* object -> position in `words`                     */
+  uint64_t limit;           /* entries of one table                                   */
+  size_t longest;           /* bytes of a string                                      */
+  uint64_t bytes_left;      /* of all strings together, for those longer than a line  */
+  uint64_t left;            /* values that may still be read                          */
+  struct number_map opened; /* object -> position in `tables`                       */
   struct VECTOR(struct value_node *) tables;
-  struct VECTOR(const char *) words;
   bool is_interrupted; /* `work` stopped it: entries are missing                 */
   bool is_full;        /* `left` ran out                                         */
 };

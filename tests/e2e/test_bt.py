@@ -14,6 +14,7 @@ import sys
 
 import pytest
 
+from dumped import dumped
 from minicore import write_core
 from support import ROOT, clean_environment, document, inspect
 
@@ -200,6 +201,27 @@ def test_names_are_those_of_lua(tmp_path):
     if not shutil.which("lua5.4"):
         pytest.skip("lua5.4 is not installed")
     check_forms(["lua5.4"], tmp_path)
+
+
+SIMPLE = """
+local third, whole, text = 0.1 + 0.2, 2^53, ("x"):rep(59) .. "\\u{E9}" .. ("y"):rep(100)
+print "READY" io.flush() io.read()
+print(third, whole, text)
+"""
+
+
+def test_values_are_written_as_print_does(tmp_path):
+    """The shortest digits that read back; no character divided where a string is cut."""
+    script = tmp_path / "simple.lua"
+    script.write_text(SIMPLE)
+    core = dumped(tmp_path, "lua5.4", script)
+    frames = document(core, "bt", "--locals")["stacks"][0]["frames"]
+    values = [v for f in frames for v in f["locals"] if v["kind"] == "local"]
+    assert {each["name"]: each["value"] for each in values} == {
+        "third": "0.30000000000000004",
+        "whole": "9007199254740992.0",
+        "text": '"' + "x" * 59 + '"...  -- 161 bytes',
+    }
 
 
 @pytest.fixture(scope="module")

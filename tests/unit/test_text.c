@@ -156,13 +156,27 @@ static void test_names(void **state) {
   assert_false(text_is_name("a\0", 2));
 }
 
+static void test_cut(void **state) {
+  (void)state;
+  assert_int_equal(text_cut(NULL, 0, 3), 0);
+  assert_int_equal(text_cut("abc", 3, 3), 3);
+  assert_int_equal(text_cut("abcd", 4, 3), 3);
+  assert_int_equal(text_cut("abcd", 4, 0), 0);
+  assert_int_equal(text_cut("ab\xc3\xa9", 4, 3), 2);
+  assert_int_equal(text_cut("ab\xc3\xa9", 4, 4), 4);
+  assert_int_equal(text_cut("ab\xc3\xa9z", 5, 4), 4);
+  assert_int_equal(text_cut("a\xf0\x9f\x98\x80", 5, 4), 1);
+  assert_int_equal(text_cut("\xf0\x9f\x98\x80", 4, 3), 0);
+  assert_int_equal(text_cut("\x80\x80\x80\x80\x80\x80\x80", 7, 6), 6); /* no UTF-8 */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_plain),    cmocka_unit_test(test_lua_escapes),
       cmocka_unit_test(test_controls), cmocka_unit_test(test_invisible),
       cmocka_unit_test(test_invalid),  cmocka_unit_test(test_random),
       cmocka_unit_test(test_printf),   cmocka_unit_test(test_columns),
-      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_names),    cmocka_unit_test(test_cut),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
