@@ -1,6 +1,6 @@
 # Shared by the scripts; source it from the root of the tree.
 
-# install_packages demo|test: installs what is missing of the list, and nothing else.
+# install_packages demo|test|...: installs what is missing of the list, and nothing else.
 install_packages() {
   local wanted=$1 who package missing=() sudo=()
   if ! command -v dpkg-query apt-get >/dev/null; then
@@ -36,5 +36,25 @@ build_tree() {
   fi
   cat "$log" >&2
   rm -f "$log"
+  return 1
+}
+
+# dump PID CORE LOG: by gcore; where that is not allowed the process, a child that was started in the
+# folder of CORE, is ended with a core of the kernel's.
+dump() {
+  local pid=$1 core=$2 log=$3 file
+  gdb -nx -p "$pid" -batch -ex "gcore $core" >"$log" 2>&1 </dev/null
+  if [ -s "$core" ]; then
+    grep '^Saved corefile' "$log"
+    return 0
+  fi
+  echo "gcore was not allowed; the kernel writes the core instead"
+  kill -ABRT "$pid"
+  wait "$pid" 2>/dev/null
+  for file in "${core%/*}"/core*; do [ -s "$file" ] && mv "$file" "$core"; done
+  [ -s "$core" ] && return 0
+  cat "$log" >&2
+  echo "no core: ptrace is not allowed, and the kernel sends cores to" \
+    "'$(cat /proc/sys/kernel/core_pattern)'; try as root" >&2
   return 1
 }
