@@ -147,7 +147,7 @@ static bool overview_text(bool is_debugger, struct text *text) {
     ok = ok && text_add_string(text, "usage: lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]\n"
                                      "       lua-inspect [OPTIONS] -p PID [COMMAND [ARGS]]\n"
                                      "       lua-inspect --help | --version | help [COMMAND]\n\n");
-  ok = ok && text_printf(text, "Commands%s:\n", is_debugger ? "" : " (leaks if none is given)");
+  ok = ok && text_printf(text, "Commands%s:\n", is_debugger ? "" : " (triage if none is given)");
   for (const struct command *row = command_table; ok && row->shown.name; row++)
     ok = text_printf(text, "  %s%-12s %s\n", is_debugger ? "lua-" : "", row->shown.name,
                      row->shown.summary);
