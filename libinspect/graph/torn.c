@@ -185,7 +185,8 @@ static bool array_is_lost(struct heap *heap, struct vm *vm, const struct lua_tab
   bool is_split = vm->layout->array_form == ARRAY_SPLIT;
   uint64_t below = is_split ? 8 * table->array_size : 0, size = table->array_size;
   if (!size || !table->array_place || !block_sizes_are_kept(vm) ||
-      !block_is_given_back(vm, table->array_place - below))
+      (!block_is_given_back(vm, table->array_place - below) &&
+       !block_has_key(vm, table->array_place - below)))
     return false;
   if (!is_split || size < 2) return !holds_object(heap, vm, table, 0);
   for (uint64_t i = size - 2; i < size; i++)

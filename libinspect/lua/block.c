@@ -1,7 +1,7 @@
 /* block.c - sizes of malloc's blocks (glibc, malloc.c: chunks). */
 #include "lua/block.h"
 
-enum { FLAGS = 7, IS_MAPPED = 2, PAGE = 4096, ALIGNMENT = 16 };
+enum { FLAGS = 7, IS_MAPPED = 2, PAGE = 4096, ALIGNMENT = 16, SMALLEST_KEY = 1 << 16 };
 
 bool block_fits(struct vm *vm, uint64_t address, uint64_t bytes) {
   uint64_t word = vm->layout->pointer_size;
@@ -20,13 +20,27 @@ static bool word_is(struct vm *vm, uint64_t address, uint64_t mask, uint64_t wan
   return bytes && (load_pointer(vm->layout, bytes) & mask) == wanted;
 }
 
-/* Whether one of the next blocks has the same second word. */
-static bool is_shared_key(struct vm *vm, uint64_t address, uint64_t size, uint64_t key) {
+/* Whether the first word of a block, of which the second is the key, is that of a free one: it
+ * leads to another such, or is that of the last one. */
+static bool has_link(struct vm *vm, uint64_t address, uint64_t key) {
+  uint64_t word = vm->layout->pointer_size;
+  const uint8_t *bytes = memory_view(&vm->memory, address, word);
+  if (!bytes) return false;
+  uint64_t link = load_pointer(vm->layout, bytes) ^ address >> 12;
+  return !link || (link % ALIGNMENT == 0 && word_is(vm, link + word, UINT64_MAX, key));
+}
+
+/* Whether one of the next blocks has the same second word; if they must be free, as far as their
+ * first word says. */
+static bool is_shared_key(struct vm *vm, uint64_t address, uint64_t size, uint64_t key,
+                          bool must_be_free) {
   enum { MOST_BLOCKS = 1 << 14 };
   uint64_t word = vm->layout->pointer_size;
   for (unsigned i = 0; i < MOST_BLOCKS && size >= 4 * word; i++) {
     address += size;
-    if (word_is(vm, address + word, UINT64_MAX, key)) return true;
+    if (word_is(vm, address + word, UINT64_MAX, key) &&
+        (!must_be_free || has_link(vm, address, key)))
+      return true;
     const uint8_t *before = memory_view(&vm->memory, address - word, word);
     size = before ? load_pointer(vm->layout, before) & ~(uint64_t)FLAGS : 0;
   }
@@ -38,7 +52,7 @@ static bool is_shared_key(struct vm *vm, uint64_t address, uint64_t size, uint64
  * blocks, until 2.33 the address of the lists. A block in use may have its first word from before,
  * but not its second. */
 static bool is_in_free_list(struct vm *vm, uint64_t address, uint64_t size) {
-  enum { SMALLEST_KEY = 1 << 16, BINS = 64 };
+  enum { BINS = 64 };
   uint64_t word = vm->layout->pointer_size;
   const uint8_t *bytes = memory_view(&vm->memory, address, 2 * word);
   if (!bytes) return false;
@@ -48,7 +62,7 @@ static bool is_in_free_list(struct vm *vm, uint64_t address, uint64_t size) {
   for (unsigned i = 0; i < 2; i++)
     if (links[i] && links[i] % ALIGNMENT == 0 && word_is(vm, links[i] + word, UINT64_MAX, key))
       return true;
-  if (!links[0] && is_shared_key(vm, address, size, key)) return true;
+  if (!links[0] && is_shared_key(vm, address, size, key, false)) return true;
   /* a count and a list for each size; a count had one byte at first */
   return key % ALIGNMENT == 0 &&
          (block_fits(vm, key, BINS * (2 + word)) || block_fits(vm, key, BINS * (1 + word)));
@@ -63,6 +77,16 @@ bool block_is_given_back(struct vm *vm, uint64_t address) {
   if (size & IS_MAPPED) return false;
   size &= ~(uint64_t)FLAGS;
   return word_is(vm, address - word + size, IS_PRIOR_USED, 0) || is_in_free_list(vm, address, size);
+}
+
+bool block_has_key(struct vm *vm, uint64_t address) {
+  uint64_t word = vm->layout->pointer_size;
+  const uint8_t *before = memory_view(&vm->memory, address - word, 3 * word);
+  if (!before || address % ALIGNMENT) return false;
+  uint64_t size = load_pointer(vm->layout, before),
+           key = load_pointer(vm->layout, before + 2 * word);
+  return !(size & IS_MAPPED) && key >= SMALLEST_KEY &&
+         is_shared_key(vm, address, size & ~(uint64_t)FLAGS, key, true);
 }
 
 bool block_sizes_are_kept(struct vm *vm) {

@@ -15,6 +15,10 @@ bool block_fits(struct vm *vm, uint64_t address, uint64_t bytes);
  * small free blocks. False does not prove the contrary. */
 bool block_is_given_back(struct vm *vm, uint64_t address);
 
+/* Whether it has the key of blocks that were given back: so it is, or is about to be (malloc.c:
+ * tcache_put writes the key first, and random ones may look like the tag of a value). */
+bool block_has_key(struct vm *vm, uint64_t address);
+
 /* Whether the VM's own blocks show that its allocator keeps sizes: what does not fit is no block
  * then. */
 bool block_sizes_are_kept(struct vm *vm);
