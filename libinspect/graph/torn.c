@@ -182,17 +182,15 @@ static bool holds_object(struct heap *heap, struct vm *vm, const struct lua_tabl
  * of it. The words that are overwritten then are a value and its tag; in 5.5 the last two values,
  * without their tags if there are two. */
 static bool array_is_lost(struct heap *heap, struct vm *vm, const struct lua_table *table) {
-  bool is_split = vm->layout->array_form == ARRAY_SPLIT;
+  bool is_split = vm->layout->array_form == ARRAY_SPLIT, is_lost = false;
   uint64_t below = is_split ? 8 * table->array_size : 0, size = table->array_size;
-  if (!size || !table->array_place || !block_sizes_are_kept(vm) ||
-      (!block_is_given_back(vm, table->array_place - below) &&
-       !block_has_key(vm, table->array_place - below)))
-    return false;
-  if (!is_split || size < 2) return !holds_object(heap, vm, table, 0);
-  for (uint64_t i = size - 2; i < size; i++)
-    if (value_is_object(table_array_value(vm, table, i)) && !holds_object(heap, vm, table, i))
-      return true;
-  return false;
+  if (!size || !table->array_place || !block_sizes_are_kept(vm)) return false;
+  if (!is_split || size < 2) is_lost = !holds_object(heap, vm, table, 0);
+  for (uint64_t i = size - 2; is_split && size > 1 && i < size; i++)
+    is_lost |=
+        value_is_object(table_array_value(vm, table, i)) && !holds_object(heap, vm, table, i);
+  return is_lost && (block_is_given_back(vm, table->array_place - below) ||
+                     block_has_key(vm, table->array_place - below));
 }
 
 /* Whether something in the object made no sense, apart from what it is. */
