@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "analysis/label_order.h"
+#include "analysis/retained_sets.h"
 #include "analysis/survivor_tree.h"
 #include "analysis/suspects.h"
 #include "analysis/tiers.h"
@@ -191,6 +192,36 @@ static int compare_causes(const void *a, const void *b) {
   return result ? result : (x->first > y->first) - (x->first < y->first);
 }
 
+static int compare_bounds(const void *a, const void *b, void *context) {
+  const struct cause *causes = context;
+  return compare_causes(&causes[*(const uint32_t *)a], &causes[*(const uint32_t *)b]);
+}
+
+/* What the members hold only together: the causes, whose members so far count one by one, are
+ * taken in their order. */
+static struct inspect_error *retain_together(struct grouping *grouping) {
+  struct causes *result = grouping->result;
+  struct retained_set sets[CAUSES_EXACT];
+  size_t count = 0;
+  if (!grouping->dominators || !result->count) return NULL;
+  uint32_t *order = malloc(result->count * sizeof *order);
+  if (!order) return error_no_memory();
+  for (uint32_t i = 0; i < result->count; i++)
+    order[i] = i;
+  qsort_r(order, result->count, sizeof *order, compare_bounds, result->items);
+  for (size_t i = 0; i < result->count && i < CAUSES_EXACT; i++) {
+    const struct cause *cause = &result->items[order[i]];
+    sets[count++] =
+        (struct retained_set){.objects = result->members + cause->first, .count = cause->count};
+  }
+  struct inspect_error *error =
+      retained_sets_compute(grouping->graph, grouping->dominators, sets, count, grouping->work);
+  for (size_t i = 0; !error && i < count; i++)
+    result->items[order[i]].retained_bytes = sets[i].retained;
+  free(order);
+  return error;
+}
+
 /* Worst first; `first` tells which one a cause was. */
 static bool sort_causes(struct grouping *grouping) {
   struct causes *result = grouping->result;
@@ -230,6 +261,7 @@ static struct inspect_error *group(struct grouping *grouping) {
   TRY(assign(grouping));
   if (!sort_members(grouping)) return error_no_memory();
   TRY(describe_all(grouping));
+  TRY(retain_together(grouping));
   return sort_causes(grouping) ? NULL : error_no_memory();
 }
 

@@ -18,6 +18,9 @@
 #include "analysis/chains.h"
 #include "analysis/dominators.h"
 
+/* Causes of which it is worked out what their members hold only together. */
+enum { CAUSES_EXACT = 64 };
+
 struct cause {
   uint64_t fingerprint;
   const char *pattern;     /* "package.loaded[\"game.arena\"].listeners[*]:upvalue(npc)", escaped */
@@ -25,7 +28,9 @@ struct cause {
                               shortest chain, then the least label, numbers by value         */
   size_t count;            /* members                                                       */
   size_t first;            /* members are causes.members[first .. first + count - 1]         */
-  uint64_t retained_bytes; /* of all members together                                       */
+  uint64_t retained_bytes; /* of all members together: of those CAUSES_EXACT causes of a VM
+                              whose members hold most one by one also what only several of
+                              them hold, so that it is exact                                */
   size_t suspect;          /* position in chain of the object the suspect reference leads to;
                               0: none (even the start is no common holder)                  */
   size_t only_holder_of;   /* members dominated by the object at `suspect`                  */

@@ -204,7 +204,7 @@ static struct inspect_error *fill(struct holding *holding, struct semi_nca *tree
 struct inspect_error *dominators_compute(const struct graph *graph, const struct bitset *live,
                                          const struct graph_mask *mask, const struct work *work,
                                          struct dominators *result) {
-  *result = (struct dominators){0};
+  *result = (struct dominators){.live = live, .mask = mask};
   struct holding holding;
   struct semi_nca tree = {0};
   struct inspect_error *error = holding_init(&holding, graph, live, mask, work);

@@ -25,6 +25,8 @@ struct dominators {
   uint64_t *retained; /* bytes, 0 if not reached                                               */
   uint32_t *enter;    /* preorder number in the dominator tree, from 1; 0: not reached         */
   uint32_t *leave;    /* largest preorder number in the subtree                                */
+  const struct bitset *live;     /* as given, not owned                                        */
+  const struct graph_mask *mask; /* the same                                                   */
 };
 
 /* `live` (NULL: everything reachable) limits the objects; it is the `live` of a collection, or at
@@ -50,9 +52,9 @@ static inline bool dominators_dominates(const struct dominators *dominators, obj
 object_id dominators_common(const struct dominators *dominators, const object_id *objects,
                             size_t count);
 
-/* Bytes freed if all of `objects` were gone: overlaps counted once (objects dominated by another of
- * the set do not count again). An object that only the whole set together holds is not included.
- * Returns UINT64_MAX when out of memory. */
+/* Bytes of all that some of `objects` dominates, overlaps counted once. What only several of them
+ * together hold is not included: it takes more time (retained_sets.h). Returns UINT64_MAX when out
+ * of memory. */
 uint64_t dominators_retained_by_set(const struct dominators *dominators, const object_id *objects,
                                     size_t count);
 

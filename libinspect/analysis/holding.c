@@ -171,21 +171,26 @@ static struct inspect_error *list_rows(struct holding *holding) {
   return NULL;
 }
 
+struct inspect_error *holding_init_rules(struct holding *holding, const struct graph *graph,
+                                         const struct bitset *live, const struct graph_mask *mask,
+                                         const struct work *work) {
+  *holding = (struct holding){.graph = graph, .mask = mask, .left = live};
+  if (next_with_flags(graph, 0, OBJECT_WEAK_KEYS) == graph->object_count) return NULL;
+  if (mask || !live) {
+    TRY(mark_reached(holding, live, mask, work));
+    holding->left = &holding->reached;
+  }
+  return index_ephemerons(holding);
+}
+
 struct inspect_error *holding_init(struct holding *holding, const struct graph *graph,
                                    const struct bitset *live, const struct graph_mask *mask,
                                    const struct work *work) {
-  *holding = (struct holding){.graph = graph, .mask = mask, .left = live};
+  TRY(holding_init_rules(holding, graph, live, mask, work));
   if (!bitset_init(&holding->inner, graph->object_count) ||
       !bitset_init(&holding->twigs, graph->object_count) ||
       !bitset_init(&holding->leaves, graph->object_count))
     return error_no_memory();
-  if (next_with_flags(graph, 0, OBJECT_WEAK_KEYS) < graph->object_count) {
-    if (mask || !live) {
-      TRY(mark_reached(holding, live, mask, work));
-      holding->left = &holding->reached;
-    }
-    TRY(index_ephemerons(holding));
-  }
   divide(holding, live);
   find_twigs(holding);
   return list_rows(holding);

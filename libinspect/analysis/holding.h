@@ -41,6 +41,11 @@ MUST_CHECK struct inspect_error *holding_init(struct holding *holding, const str
                                               const struct work *work);
 void holding_free(struct holding *holding);
 
+/* As holding_init, but only for enumerating what an object holds: no lists of objects and edges. */
+MUST_CHECK struct inspect_error *
+holding_init_rules(struct holding *holding, const struct graph *graph, const struct bitset *live,
+                   const struct graph_mask *mask, const struct work *work);
+
 /* Frees the list of edges only. */
 void holding_free_edges(struct holding *holding);
 

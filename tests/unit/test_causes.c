@@ -410,6 +410,27 @@ static void test_held_twice(void **state) {
   done();
 }
 
+/* What two members hold together is retained by the cause, though by neither of them; what is held
+ * from elsewhere, too, is not. Members of another cause do not share it. */
+static void test_retained_together(void **state) {
+  (void)state;
+  make_tables("lmxyzst");
+  hand_field(&hand, 'G', "l", 'l');
+  hand_field(&hand, 'G', "m", 'm');
+  hand_field(&hand, 'G', "t", 't');
+  for (int i = 0; i < 3; i++)
+    hand_refer(&hand, i < 2 ? 'l' : 'm', REFERENCE_INDEX, NULL, i + 1, "xyz"[i]);
+  for (int i = 0; i < 3; i++)
+    hand_refer(&hand, "xyz"[i], REFERENCE_INDEX, NULL, 1, i < 2 ? 's' : 't');
+  hand_refer(&hand, 'x', REFERENCE_INDEX, NULL, 2, 't');
+  group("xyz");
+  assert_int_equal(causes.count, 2);
+  uint64_t one = dominators.retained[hand_id(&hand, 's')];
+  assert_int_equal(causes.items[0].retained_bytes, 3 * one);
+  assert_int_equal(causes.items[1].retained_bytes, one);
+  done();
+}
+
 /* The suspect is an upvalue: one step with its value, here the survivor itself. */
 static void test_upvalue_is_suspect(void **state) {
   (void)state;
@@ -704,6 +725,7 @@ int main(void) {
       cmocka_unit_test(test_no_suspect),
       cmocka_unit_test(test_directly_on_the_start),
       cmocka_unit_test(test_held_twice),
+      cmocka_unit_test(test_retained_together),
       cmocka_unit_test(test_upvalue_is_suspect),
       cmocka_unit_test(test_dominator_not_on_chain),
       cmocka_unit_test(test_cut_check_with_finalizers),

@@ -6,6 +6,10 @@
 #include "analysis/census.h"
 #include "analysis/collect.h"
 #include "analysis/dominators.h"
+#include "analysis/retained_sets.h"
+
+/* Sets that hold more than their members do one by one. */
+static size_t held_together;
 
 struct model {
   bool edge[HEAP_OBJECTS][HEAP_OBJECTS];
@@ -153,6 +157,36 @@ static void compare_sets(struct random_heap *heap, const struct model *model,
   }
 }
 
+/* Retained bytes of sets, more than are worked out at once: of all that is not reached without the
+ * members. */
+static void compare_exact_sets(struct random_heap *heap, const struct model *model,
+                               const struct dominators *dominators) {
+  enum { SETS = 10, MEMBERS = 5 };
+  struct retained_set sets[SETS];
+  object_id members[SETS][MEMBERS];
+  size_t count = heap_random(heap, SETS + 1);
+  for (size_t i = 0; i < count; i++) {
+    sets[i] = (struct retained_set){.objects = members[i], .count = heap_random(heap, MEMBERS + 1)};
+    for (size_t j = 0; j < sets[i].count; j++)
+      members[i][j] = heap_any(heap);
+  }
+  assert_null(retained_sets_compute(heap->graph, dominators, sets, count, NULL));
+  for (size_t i = 0; i < count; i++) {
+    struct model without = *model;
+    bool still[HEAP_OBJECTS];
+    uint64_t retained = 0;
+    for (size_t j = 0; j < sets[i].count; j++)
+      without.takes_part[members[i][j]] = false;
+    reach(heap, &without, NONE, still);
+    for (object_id w = 0; w < heap->count; w++)
+      if (model->reached[w] && !still[w]) retained += heap->bytes[w];
+    assert_int_equal(sets[i].retained, retained);
+    uint64_t dominated = dominators_retained_by_set(dominators, members[i], sets[i].count);
+    assert_true(dominated <= retained);
+    held_together += dominated < retained;
+  }
+}
+
 /* Retained bytes of groups: of everything that some member of the group dominates. */
 static void compare_groups(struct random_heap *heap, const struct model *model,
                            const struct dominators *dominators) {
@@ -203,6 +237,7 @@ static void check_live(struct random_heap *heap) {
   check_fixpoint(heap, &model);
   compare_objects(heap, &model, &dominators);
   compare_sets(heap, &model, &dominators);
+  compare_exact_sets(heap, &model, &dominators);
   compare_groups(heap, &model, &dominators);
   heap->mask = mask;
   dominators_free(&dominators);
@@ -236,6 +271,7 @@ static void check_masked(struct random_heap *heap) {
   assert_null(dominators_compute(heap->graph, limited ? &live : NULL, given, NULL, &dominators));
   compare_objects(&within, &model, &dominators);
   compare_sets(heap, &model, &dominators);
+  compare_exact_sets(&within, &model, &dominators);
   dominators_free(&dominators);
   bitset_free(&avoid);
   bitset_free(&live);
@@ -250,9 +286,86 @@ static void test_random_heaps(void **state) {
     check_masked(&heap);
     heap_free(&heap);
   }
+  assert_true(held_together > 100);
+}
+
+/* ---- More objects than a word of a set has bits ------------------------------------------------
+ */
+
+enum { MANY = 1000, MANY_SETS = 11, MANY_MEMBERS = 40 };
+
+struct many {
+  object_id from[3 * MANY], to[3 * MANY];
+  size_t count;
+};
+
+/* Every object is reached, mostly over a chain against the order of ids. */
+static struct graph *make_many(struct random_heap *dice, struct many *many) {
+  struct graph_builder *builder = graph_builder_create();
+  assert_non_null(builder);
+  *many = (struct many){0};
+  for (object_id i = 0; i < MANY; i++)
+    assert_true(graph_builder_object(builder, OBJECT_TABLE, 0, 1 + i));
+  for (object_id i = 0; i < MANY; i++) {
+    for (int j = 0; j < 3; j++) {
+      if (j ? !heap_chance(dice, 30) : !i) continue;
+      many->from[many->count] = i;
+      many->to[many->count++] = j ? heap_random(dice, MANY) : i - 1;
+    }
+  }
+  for (size_t i = 0; i < many->count; i++)
+    assert_true(
+        graph_builder_reference(builder, many->from[i], REFERENCE_INDEX, many->to[i], NULL, 1));
+  assert_true(graph_builder_root(builder, ROOT_REGISTRY, MANY - 1));
+  return graph_builder_finish(builder);
+}
+
+static uint64_t many_without(const struct many *many, const struct retained_set *set) {
+  bool out[MANY] = {false}, still[MANY] = {false};
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < set->count; i++)
+    out[set->objects[i]] = true;
+  still[MANY - 1] = !out[MANY - 1];
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t i = many->count; i-- > 0;) {
+      object_id from = many->from[i], to = many->to[i];
+      if (still[from] && !still[to] && !out[to]) still[to] = changed = true;
+    }
+  }
+  for (object_id i = 0; i < MANY; i++)
+    if (!still[i]) bytes += 1 + i;
+  return bytes;
+}
+
+static void test_sets_of_many(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 30; seed++) {
+    struct random_heap dice = {.random = seed * UINT64_C(0x9e3779b97f4a7c15)};
+    struct many many;
+    struct graph *graph = make_many(&dice, &many);
+    struct dominators dominators;
+    struct retained_set sets[MANY_SETS];
+    object_id members[MANY_SETS][MANY_MEMBERS];
+    assert_null(dominators_compute(graph, NULL, NULL, NULL, &dominators));
+    for (size_t i = 0; i < MANY_SETS; i++) {
+      sets[i] =
+          (struct retained_set){.objects = members[i], .count = heap_random(&dice, MANY_MEMBERS)};
+      for (size_t j = 0; j < sets[i].count; j++)
+        members[i][j] = heap_random(&dice, MANY);
+    }
+    assert_null(retained_sets_compute(graph, &dominators, sets, MANY_SETS, NULL));
+    for (size_t i = 0; i < MANY_SETS; i++)
+      assert_int_equal(sets[i].retained, many_without(&many, &sets[i]));
+    dominators_free(&dominators);
+    graph_builder_free_graph(graph);
+  }
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_heaps)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_random_heaps),
+      cmocka_unit_test(test_sets_of_many),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
