@@ -197,8 +197,25 @@ static int compare_bounds(const void *a, const void *b, void *context) {
   return compare_causes(&causes[*(const uint32_t *)a], &causes[*(const uint32_t *)b]);
 }
 
-/* What the members hold only together: the causes, whose members so far count one by one, are
- * taken in their order. */
+/* The causes, those first whose members hold most one by one, if these are to be chosen from. */
+static struct inspect_error *order_by_bounds(struct grouping *grouping, uint32_t *order) {
+  struct causes *result = grouping->result;
+  for (uint32_t i = 0; i < result->count; i++)
+    order[i] = i;
+  if (result->count <= CAUSES_EXACT) return NULL;
+  for (size_t i = 0; i < result->count; i++) {
+    struct cause *cause = &result->items[i];
+    cause->retained_bytes = dominators_retained_by_set(
+        grouping->dominators, result->members + cause->first, cause->count);
+    if (cause->retained_bytes == UINT64_MAX) return error_no_memory();
+    if (i % WORK_STEPS == 0 && work_stops(grouping->work, "causes", i, result->count))
+      return error_interrupted();
+  }
+  qsort_r(order, result->count, sizeof *order, compare_bounds, result->items);
+  return NULL;
+}
+
+/* What the members hold, also together. */
 static struct inspect_error *retain_together(struct grouping *grouping) {
   struct causes *result = grouping->result;
   struct retained_set sets[CAUSES_EXACT];
@@ -206,16 +223,15 @@ static struct inspect_error *retain_together(struct grouping *grouping) {
   if (!grouping->dominators || !result->count) return NULL;
   uint32_t *order = malloc(result->count * sizeof *order);
   if (!order) return error_no_memory();
-  for (uint32_t i = 0; i < result->count; i++)
-    order[i] = i;
-  qsort_r(order, result->count, sizeof *order, compare_bounds, result->items);
-  for (size_t i = 0; i < result->count && i < CAUSES_EXACT; i++) {
-    const struct cause *cause = &result->items[order[i]];
-    sets[count++] =
+  struct inspect_error *error = order_by_bounds(grouping, order);
+  for (; !error && count < result->count && count < CAUSES_EXACT; count++) {
+    const struct cause *cause = &result->items[order[count]];
+    sets[count] =
         (struct retained_set){.objects = result->members + cause->first, .count = cause->count};
   }
-  struct inspect_error *error =
-      retained_sets_compute(grouping->graph, grouping->dominators, sets, count, grouping->work);
+  if (!error)
+    error =
+        retained_sets_compute(grouping->graph, grouping->dominators, sets, count, grouping->work);
   for (size_t i = 0; !error && i < count; i++)
     result->items[order[i]].retained_bytes = sets[i].retained;
   free(order);

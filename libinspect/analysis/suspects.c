@@ -3,28 +3,42 @@
  * An object dominates all members if it dominates the deepest common dominator of them, so the
  * objects of the chain are tried from the end on: O(1) each. (The dominator tree draws the edge to
  * an ephemeron's value from the key, so the common dominator itself need not be on the chain.) If
- * none is one, the members below each object of the chain are counted by bisection in their sorted
- * preorder numbers. Survivors count only if nothing that holds them does. The start of the chain is
- * never a suspect: no reference leads to it. */
+ * none is one, the members below each object of the chain are counted: in a pass over their
+ * preorder numbers, and if the chain is long by bisection, once these are sorted. Survivors count
+ * only if nothing that holds them does. The start of the chain is never a suspect: no reference
+ * leads to it. */
 #include "analysis/suspects.h"
 
-void suspects_free(struct suspects *suspects) { vector_free(&suspects->order); }
+#include <stdlib.h>
 
-static bool sort_members(struct suspects *suspects, const object_id *members, size_t count) {
-  suspects->order.count = 0;
-  if (!vector_reserve(&suspects->order, count)) return false;
-  for (size_t i = 0; i < count; i++)
-    suspects->order.items[i] = (struct radix_item){.low = suspects->dominators->enter[members[i]]};
-  suspects->order.count = count;
-  return radix_sort(suspects->order.items, count);
+enum { MOST_SCANS = 16, LOOK_AHEAD = 16 };
+
+void suspects_free(struct suspects *suspects) { vector_free(&suspects->places); }
+
+static bool list_places(struct suspects *suspects, const object_id *members, size_t count) {
+  const uint32_t *enter = suspects->dominators->enter;
+  suspects->places.count = 0;
+  suspects->scans = 0;
+  if (!vector_reserve(&suspects->places, count)) return false;
+  for (size_t i = 0; i < count; i++) {
+    if (i + LOOK_AHEAD < count) __builtin_prefetch(&enter[members[i + LOOK_AHEAD]]);
+    suspects->places.items[i] = enter[members[i]];
+  }
+  suspects->places.count = count;
+  return true;
 }
 
-/* How many members have a preorder number up to `limit`. */
+static int by_number(const void *left, const void *right) {
+  uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+  return (a > b) - (a < b);
+}
+
+/* How many members have a preorder number up to `limit`, once they are sorted. */
 static size_t count_up_to(const struct suspects *suspects, uint32_t limit) {
-  size_t low = 0, high = suspects->order.count;
+  size_t low = 0, high = suspects->places.count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (suspects->order.items[middle].low <= limit)
+    if (suspects->places.items[middle] <= limit)
       low = middle + 1;
     else
       high = middle;
@@ -32,11 +46,20 @@ static size_t count_up_to(const struct suspects *suspects, uint32_t limit) {
   return low;
 }
 
-static size_t count_dominated(const struct suspects *suspects, object_id object) {
-  const struct dominators *dominators = suspects->dominators;
-  if (!dominators->enter[object]) return 0;
-  return count_up_to(suspects, dominators->leave[object]) -
-         count_up_to(suspects, dominators->enter[object] - 1);
+static size_t count_dominated(struct suspects *suspects, object_id object) {
+  uint32_t enter = suspects->dominators->enter[object], size;
+  size_t count = suspects->places.count, found = 0;
+  if (!enter) return 0;
+  size = suspects->dominators->leave[object] - enter;
+  if (suspects->scans < MOST_SCANS) {
+    suspects->scans++;
+    for (size_t i = 0; i < count; i++)
+      found += suspects->places.items[i] - enter <= size;
+    return found;
+  }
+  if (suspects->scans++ == MOST_SCANS)
+    qsort(suspects->places.items, count, sizeof *suspects->places.items, by_number);
+  return count_up_to(suspects, enter + size) - count_up_to(suspects, enter - 1);
 }
 
 /* A thread that is a root by itself: no reference to it keeps it alive. */
@@ -68,7 +91,7 @@ static size_t find_common(const struct suspects *suspects, const struct cause *c
 }
 
 /* The position of the one that dominates most, the last one of several. */
-static size_t find_most(const struct suspects *suspects, const struct cause *cause) {
+static size_t find_most(struct suspects *suspects, const struct cause *cause) {
   size_t best = 0, most = 0;
   for (size_t i = 1; i + 1 < cause->chain.count; i++) {
     object_id object = cause->chain.items[i].object;
@@ -84,16 +107,14 @@ static size_t find_most(const struct suspects *suspects, const struct cause *cau
 
 /* The end of the chain, if no other member stays without it: a cause that hangs directly on a start
  * (`_G.forgotten`) and has no holder in between. */
-static size_t find_first_member(const struct suspects *suspects, const struct cause *cause) {
+static size_t find_first_member(struct suspects *suspects, const struct cause *cause) {
   size_t last = cause->chain.count - 1;
   if (cause->chain.count < 2) return 0;
   return count_dominated(suspects, cause->chain.items[last].object) == cause->count ? last : 0;
 }
 
 bool suspects_find(struct suspects *suspects, struct cause *cause, const object_id *members) {
-  cause->retained_bytes = dominators_retained_by_set(suspects->dominators, members, cause->count);
-  if (cause->retained_bytes == UINT64_MAX || !sort_members(suspects, members, cause->count))
-    return false;
+  if (!list_places(suspects, members, cause->count)) return false;
   size_t position = find_common(suspects, cause, members);
   if (!position) position = find_most(suspects, cause);
   if (!position) position = find_first_member(suspects, cause);
