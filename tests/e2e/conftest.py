@@ -11,13 +11,34 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from stages import run_stages
 from support import ROOT, Server, gcore, inspect, verdicts
 
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
+
 GOLDEN = ROOT / "tests" / "e2e" / "golden"
+
+
+@pytest.fixture(scope="session")
+def suites():
+    return Suites(ROOT / "build" / "suites")
+
+
+@pytest.fixture(params=WANTED)
+def release(request, suites):
+    """Each Lua of Debian's suites: its number, and the command that runs it. In long runs only."""
+    if not os.environ.get("LUA_INSPECT_LONG"):
+        pytest.skip("downloads, and takes minutes: scripts/test --long")
+    try:
+        return suites.release(request.param)
+    except Unavailable as reason:
+        pytest.skip(f"Lua {request.param} cannot be had: {reason}")
 
 
 class Core:

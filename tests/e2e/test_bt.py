@@ -6,21 +6,15 @@ reads.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from dumped import dumped
 from minicore import write_core
 from support import ROOT, clean_environment, document, inspect
-
-sys.path.insert(0, str(ROOT / "scripts" / "lib"))
-
-from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 SCRIPT = ROOT / "tests" / "e2e" / "traceback.lua"
 SKIPPED = re.compile(r"^\.\.\.\t\(skipping \d+ levels\)$|^\.\.\.$")
@@ -224,18 +218,5 @@ def test_values_are_written_as_print_does(tmp_path):
     }
 
 
-@pytest.fixture(scope="module")
-def suites():
-    return Suites(ROOT / "build" / "suites")
-
-
-@pytest.mark.skipif(
-    not os.environ.get("LUA_INSPECT_LONG"), reason="takes minutes: scripts/test --long"
-)
-@pytest.mark.parametrize("number", WANTED)
-def test_names_under_other_releases(number, suites, tmp_path):
-    try:
-        command = suites.release(number).command
-    except Unavailable as reason:
-        pytest.skip(f"Lua {number} cannot be had: {reason}")
-    check_forms(command, tmp_path)
+def test_names_under_other_releases(release, tmp_path):
+    check_forms(release.command, tmp_path)

@@ -17,17 +17,12 @@ that Debian's suites have. $LUA_INSPECT_SEED is the first seed, for heaps that n
 import os
 import shutil
 import subprocess
-import sys
 from collections import Counter
 
 import pytest
 
 from minicore import write_core
 from support import ROOT, clean_environment, document, inspect
-
-sys.path.insert(0, str(ROOT / "scripts" / "lib"))
-
-from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 SCRIPT = ROOT / "tests" / "heaps" / "random_heap.lua"
 TOOLS = ROOT / "build" / "tests" / "heaps"
@@ -167,21 +162,8 @@ def test_sample(first, tmp_path):
     assert not missing(seen, "leaked", "garbage", "finalizer", "never")
 
 
-@pytest.fixture(scope="module")
-def suites():
-    return Suites(ROOT / "build" / "suites")
-
-
-@pytest.mark.skipif(
-    not os.environ.get("LUA_INSPECT_LONG"), reason="takes minutes: scripts/test --long"
-)
-@pytest.mark.parametrize("number", WANTED)
-def test_many(number, suites, tmp_path):
-    try:
-        command = suites.release(number).command
-    except Unavailable as reason:
-        pytest.skip(f"Lua {number} cannot be had: {reason}")
-    seen = check_heaps(command, range(FIRST_SEED, FIRST_SEED + LONG), tmp_path)
+def test_many(release, tmp_path):
+    seen = check_heaps(release.command, range(FIRST_SEED, FIRST_SEED + LONG), tmp_path)
     assert not missing(
         seen,
         *("leaked", "garbage", "finalizer", "never", "with pending finalizers"),
@@ -189,4 +171,4 @@ def test_many(number, suites, tmp_path):
         *("phase 0", "phase 3", "phase 8"),  # propagate, sweep, pause
     )
     total = sum(count for name, count in seen.items() if name.startswith("mode"))
-    print(f"Lua {number}: {total} heaps, {dict(sorted(seen.items()))}")
+    print(f"Lua {release.number}: {total} heaps, {dict(sorted(seen.items()))}")

@@ -1,16 +1,10 @@
 """`registry`: references are those that the program has taken and not given back."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 from minicore import write_core
 from support import ROOT, clean_environment, document, inspect
-
-sys.path.insert(0, str(ROOT / "scripts" / "lib"))
-
-from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 SCRIPT = ROOT / "tests" / "e2e" / "registry.lua"
 TOOLS = ROOT / "build" / "tests" / "heaps"
@@ -74,20 +68,12 @@ def test_references(tmp_path, seed):
     Run(["lua5.4"], seed, tmp_path).check()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
-)
-@pytest.mark.parametrize("number", WANTED)
-def test_references_of_other_releases(tmp_path, number):
+def test_references_of_other_releases(tmp_path, release):
     """The list of free references begins elsewhere in each family."""
-    try:
-        command = Suites(ROOT / "build" / "suites").release(number).command
-    except Unavailable as reason:
-        pytest.skip(f"Lua {number} cannot be had: {reason}")
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        Run(command, seed, folder).check()
+        Run(release.command, seed, folder).check()
 
 
 def test_kept_cores(packed_core):

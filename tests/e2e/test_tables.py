@@ -1,16 +1,10 @@
 """`tables`: what it calls waste is what Lua gives back when it rehashes."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 from minicore import write_core
 from support import ROOT, clean_environment, document, inspect
-
-sys.path.insert(0, str(ROOT / "scripts" / "lib"))
-
-from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 NODE = 24  # bytes of a node of a hash part
 # 5.5 leaves the array part alone if no integer key is to move there, and takes a quarter more nodes
@@ -66,17 +60,9 @@ def test_waste_is_what_a_rehash_gives_back(wasteful):
     compare(wasteful, wasteful.given)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
-)
-@pytest.mark.parametrize("number", WANTED)
-def test_waste_in_other_releases(tmp_path, number):
-    try:
-        command = Suites(ROOT / "build" / "suites").release(number).command
-    except Unavailable as reason:
-        pytest.skip(f"Lua {number} cannot be had: {reason}")
-    wasteful = Wasteful(command, tmp_path)
-    compare(wasteful, COMPARABLE_IN_55 if number >= "5.5" else wasteful.given)
+def test_waste_in_other_releases(tmp_path, release):
+    wasteful = Wasteful(release.command, tmp_path)
+    compare(wasteful, COMPARABLE_IN_55 if release.number >= "5.5" else wasteful.given)
 
 
 def test_sizes_of_single_tables(wasteful):

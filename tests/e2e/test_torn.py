@@ -21,16 +21,11 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support import ROOT, clean_environment, inspect
-
-sys.path.insert(0, str(ROOT / "scripts" / "lib"))
-
-from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 TORN = ROOT / "tests" / "torn"
 STATES = TORN / "states.lua"
@@ -83,11 +78,6 @@ def host(tools):
     if not (tools / "host").exists():
         pytest.skip("host.c cannot be built: is liblua5.4-dev installed?")
     return str(tools / "host")
-
-
-@pytest.fixture(scope="module")
-def suites():
-    return Suites(ROOT / "build" / "suites")
 
 
 def step(tools, folder, command, scenario, *options):
@@ -242,18 +232,14 @@ def test_random_instructions(tools, tmp_path):
     assert unknown(seen) <= max(2, count // 50)
 
 
-@pytest.mark.skipif(not LONG, reason="takes minutes: set LUA_INSPECT_LONG")
-@pytest.mark.parametrize("number", sorted(WANTED))
-def test_releases(number, tools, suites, tmp_path):
-    try:
-        command = suites.release(number).command
-    except Unavailable as error:
-        pytest.skip(f"Lua {number} cannot be had: {error}")
+def test_releases(release, tools, tmp_path):
     count = doubtful = 0
     for scenario, _, wanted in SCENARIOS:
         options = ["--every", "31" if wanted and scenario != "close" else "97"]
         cores = tmp_path / scenario
-        seen = survey(step(tools, cores, command, scenario, *options, "--most", "1000"))
+        seen = survey(
+            step(tools, cores, release.command, scenario, *options, "--most", "1000")
+        )
         for pattern in wanted:
             assert any(one.says(pattern) for one in seen), (scenario, pattern)
         if scenario != "close":  # see test_state
@@ -261,11 +247,11 @@ def test_releases(number, tools, suites, tmp_path):
             count += len(seen)
             doubtful += unknown(seen)
         shutil.rmtree(cores)
-    seen = random_instructions(tools, tmp_path, command, 200, SEED)
+    seen = random_instructions(tools, tmp_path, release.command, 200, SEED)
     assert unknown(seen) <= len(seen) * MOST_UNKNOWN
     count += len(seen)
     doubtful += unknown(seen)
-    print(f"{number}: {count} cores; a verdict unknown in {doubtful}")
+    print(f"{release.number}: {count} cores; a verdict unknown in {doubtful}")
 
 
 # ---- Packed cores of other releases -----------------------------------------------------------
