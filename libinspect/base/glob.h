@@ -1,7 +1,7 @@
 /* glob.h - shell patterns over bytes that may be anything, zeros included.
  *
- * Not fnmatch(3), which matches descriptions of leaks: it ends at a zero, reads what is no UTF-8
- * otherwise in each locale, and takes brackets for sets, of which such a pattern may have use
+ * Not fnmatch(3), which matches descriptions of leaks: it ends at a zero,
+ * depends on the locale, and takes brackets for sets, of which such a pattern may have use
  * (npc#[0-9]*), while the names of classes and shapes, [string] or {desc, time}, could not be typed
  * as they are printed. */
 #ifndef BASE_GLOB_H

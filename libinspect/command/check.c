@@ -187,9 +187,7 @@ static void to_page(struct command_context *context, const struct checks *checks
 
 struct inspect_error *command_check(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
+  TRY(session_begin(context));
   struct checks *checks = calloc(1, sizeof *checks);
   if (!checks) return error_no_memory();
   context->state = checks;

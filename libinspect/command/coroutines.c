@@ -222,11 +222,6 @@ static struct inspect_error *take_census(struct census *census) {
   return NULL;
 }
 
-/* What was interrupted is left out; the context is partial already. */
-static struct inspect_error *unless_interrupted(struct inspect_error *error) {
-  return error && error->code == INSPECT_ERROR_INTERRUPTED ? NULL : error;
-}
-
 struct inspect_error *command_coroutines(struct command_context *context) {
   struct inspect_session *session = context->session;
   struct census *census = calloc(1, sizeof *census);
@@ -237,8 +232,8 @@ struct inspect_error *command_coroutines(struct command_context *context) {
   choose_grouping(census);
   TRY(session_build(session, context->work));
   TRY(session_check_choice(session, context->options));
-  TRY(unless_interrupted(session_dominate(session, context->work)));
-  TRY(unless_interrupted(take_census(census)));
+  TRY(partial_if_interrupted(context, session_dominate(session, context->work)));
+  TRY(partial_if_interrupted(context, take_census(census)));
   TRY(make_groups(census));
   describe_target(context, false);
   coroutines_show(census);

@@ -110,8 +110,7 @@ static void release(void *state) {
 
 struct inspect_error *command_find_objects(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_collect(session, context->work));
-  TRY(session_check_choice(session, context->options));
+  TRY(session_begin(context));
   struct finding *finding = calloc(1, sizeof *finding);
   if (!finding) return error_no_memory();
   context->state = finding;

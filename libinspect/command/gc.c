@@ -93,9 +93,7 @@ static size_t count_selected(const struct command_context *context) {
 
 struct inspect_error *command_gc(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
+  TRY(session_begin(context));
   describe_target(context, false);
   struct data *list = data_array(context->data, "gc");
   bool is_only = count_selected(context) == 1;

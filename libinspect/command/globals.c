@@ -239,21 +239,11 @@ static void page_next(struct command_context *context, const struct globals *glo
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-/* What takes time is left out when interrupted: classes and retained bytes. */
-static struct inspect_error *prepare(struct command_context *context) {
-  struct inspect_error *error = session_dominate(context->session, context->work);
-  if (!error) error = session_classify(context->session, context->work);
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  context->partial = true;
-  return NULL;
-}
-
 struct inspect_error *command_globals(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
-  TRY(prepare(context));
+  TRY(session_begin(context));
+  TRY(partial_if_interrupted(context, session_dominate(session, context->work)));
+  TRY(partial_if_interrupted(context, session_classify(session, context->work)));
   struct globals *globals = calloc(1, sizeof *globals);
   if (!globals) return error_no_memory();
   context->state = globals;

@@ -305,10 +305,7 @@ static void page_next(struct command_context *context, const struct heap_groups 
 /* ---- The command ----------------------------------------------------------------------------- */
 
 struct inspect_error *command_heap(struct command_context *context) {
-  struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
+  TRY(session_begin(context));
   struct heap_groups *groups = calloc(1, sizeof *groups);
   if (!groups) return error_no_memory();
   context->state = groups;

@@ -129,9 +129,7 @@ struct inspect_error *listing_paths(struct command_context *context,
     bitset_add(&targets, biggest_object(biggest, i));
   struct inspect_error *error = find_paths(context, biggest, &targets, paths);
   bitset_free(&targets);
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  context->partial = true;
-  return NULL;
+  return partial_if_interrupted(context, error);
 }
 
 struct cell listing_path(struct command_context *context, const char *path) {

@@ -5,13 +5,6 @@
 
 enum { VALUES = 14 }; /* column */
 
-struct inspect_error *unless_interrupted(struct command_context *context,
-                                         struct inspect_error *error) {
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  context->partial = true;
-  return NULL;
-}
-
 /* ---- One object -------------------------------------------------------------------------------
  */
 

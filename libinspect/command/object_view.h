@@ -32,9 +32,4 @@ MUST_CHECK struct inspect_error *object_path(struct command_context *context, ob
 /* A line that begins with a name in the first column, its values in the second. */
 struct line *page_named(struct command_context *context, const char *name);
 
-/* What happens to an analysis that was interrupted: the answer goes on without it, as a partial
- * one. Other errors are passed on. */
-MUST_CHECK struct inspect_error *unless_interrupted(struct command_context *context,
-                                                    struct inspect_error *error);
-
 #endif

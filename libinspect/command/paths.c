@@ -88,8 +88,7 @@ static void write_paths(struct command_context *context, const struct found_path
 struct inspect_error *command_paths(struct command_context *context) {
   struct inspect_session *session = context->session;
   object_id object;
-  TRY(session_collect(session, context->work));
-  TRY(session_check_choice(session, context->options));
+  TRY(session_begin(context));
   TRY(resolve_path(session, context->options, context->options->object, &object, NULL));
   struct found_paths *found = calloc(1, sizeof *found);
   if (!found) return error_no_memory();

@@ -80,7 +80,7 @@ static struct inspect_error *page_holder(struct printing *printing, object_id ob
   const char *path = NULL;
   struct inspect_error *error = object_path(context, object, &path);
   data_cell(printing->data, "path", cell_words(path));
-  TRY(unless_interrupted(context, error));
+  TRY(partial_if_interrupted(context, error));
   struct line *line = page_named(context, "path");
   if (path)
     line_cell(line, STYLE_KEY, cell_words(path_to_page(context, path)));
@@ -215,8 +215,7 @@ static struct inspect_error *print_places(struct command_context *context,
 
 struct inspect_error *command_print(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_collect(session, context->work));
-  TRY(session_check_choice(session, context->options));
+  TRY(session_begin(context));
   struct value_places places = {0};
   struct inspect_error *error =
       resolve_values(session, context->options, context->options->object, &places);
@@ -224,7 +223,7 @@ struct inspect_error *command_print(struct command_context *context) {
   for (size_t i = 0; i < places.count; i++)
     has_object = has_object || places.items[i].object != NO_OBJECT;
   if (!error && has_object)
-    error = unless_interrupted(context, session_dominate(session, context->work));
+    error = partial_if_interrupted(context, session_dominate(session, context->work));
   if (!error) {
     describe_target(context, false);
     error = print_places(context, &places);

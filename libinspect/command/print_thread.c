@@ -122,5 +122,5 @@ struct inspect_error *print_thread(struct printing *printing) {
     traceback_close(&traceback);
   }
   vm_threads_free(&threads);
-  return unless_interrupted(printing->context, error);
+  return partial_if_interrupted(printing->context, error);
 }

@@ -105,7 +105,7 @@ static struct inspect_error *find_in(struct command_context *context,
   bitset_free(&pass.upvalues);
   bitset_free(&pass.owned);
   vector_free(&pass.unowned);
-  return unless_interrupted(context, error);
+  return partial_if_interrupted(context, error);
 }
 
 /* ---- Outgoing ---------------------------------------------------------------------------------
@@ -222,12 +222,11 @@ static struct inspect_error *refs_of_all(struct command_context *context,
 
 struct inspect_error *command_refs(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_collect(session, context->work));
-  TRY(session_check_choice(session, context->options));
+  TRY(session_begin(context));
   struct resolved places = {0};
   struct inspect_error *error =
       resolve_path_everywhere(session, context->options, context->options->object, &places);
-  if (!error) error = unless_interrupted(context, session_dominate(session, context->work));
+  if (!error) error = partial_if_interrupted(context, session_dominate(session, context->work));
   context->state = calloc(1, sizeof(struct refs));
   context->release = context->state ? release : NULL;
   if (!error && !context->state) error = error_no_memory();

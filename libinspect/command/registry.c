@@ -200,20 +200,11 @@ static struct inspect_error *read_all(struct command_context *context,
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-static struct inspect_error *prepare(struct command_context *context) {
-  struct inspect_error *error = session_dominate(context->session, context->work);
-  if (!error) error = session_classify(context->session, context->work);
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  context->partial = true;
-  return NULL;
-}
-
 struct inspect_error *command_registry(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
-  TRY(prepare(context));
+  TRY(session_begin(context));
+  TRY(partial_if_interrupted(context, session_dominate(session, context->work)));
+  TRY(partial_if_interrupted(context, session_classify(session, context->work)));
   struct registries *registries = calloc(1, sizeof *registries);
   if (!registries) return error_no_memory();
   context->state = registries;

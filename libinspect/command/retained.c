@@ -125,7 +125,7 @@ static struct inspect_error *name_all(struct tree *tree) {
     bitset_add(&targets, tree->heaviest.list.items[i].object);
   struct inspect_error *error = count ? search(tree, &targets) : NULL;
   bitset_free(&targets);
-  return unless_interrupted(tree->context, error);
+  return partial_if_interrupted(tree->context, error);
 }
 
 static double share_of(const struct tree *tree, uint64_t bytes) {
@@ -308,8 +308,7 @@ static void to_data(struct tree *tree) {
 
 struct inspect_error *command_retained(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_collect(session, context->work));
-  TRY(session_check_choice(session, context->options));
+  TRY(session_begin(context));
   struct tree *tree = calloc(1, sizeof *tree);
   if (!tree) return error_no_memory();
   context->state = tree;

@@ -214,6 +214,19 @@ struct inspect_error *session_check_choice(const struct inspect_session *session
                       (unsigned long long)options->vm.value, session->heap.vm_count);
 }
 
+struct inspect_error *session_begin(struct command_context *context) {
+  TRY(session_detect(context->session, context->work));
+  TRY(session_check_choice(context->session, context->options));
+  return session_collect(context->session, context->work);
+}
+
+struct inspect_error *partial_if_interrupted(struct command_context *context,
+                                             struct inspect_error *error) {
+  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
+  context->partial = true;
+  return NULL;
+}
+
 double session_now(const struct inspect_session *session, const struct command_options *options) {
   return options->has_now ? options->now : session->source->time;
 }

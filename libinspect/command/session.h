@@ -50,6 +50,15 @@ bool session_selects(const struct inspect_session *session, const struct command
 MUST_CHECK struct inspect_error *session_check_choice(const struct inspect_session *session,
                                                       const struct command_options *options);
 
+/* What most commands begin with: the VMs are found, --vm is checked before anything takes time, and
+ * the full collection is computed. */
+MUST_CHECK struct inspect_error *session_begin(struct command_context *context);
+
+/* What happens to an analysis that was interrupted: the answer goes on without it, as a partial
+ * one. Other errors are passed on. */
+MUST_CHECK struct inspect_error *partial_if_interrupted(struct command_context *context,
+                                                        struct inspect_error *error);
+
 /* The moment ages count from: --now, else the dump's time. */
 double session_now(const struct inspect_session *session, const struct command_options *options);
 

@@ -332,10 +332,7 @@ static void to_page(struct command_context *context, const struct string_list *l
 /* ---- The command ----------------------------------------------------------------------------- */
 
 struct inspect_error *command_strings(struct command_context *context) {
-  struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
+  TRY(session_begin(context));
   struct string_list *list = calloc(1, sizeof *list);
   if (!list) return error_no_memory();
   context->state = list;

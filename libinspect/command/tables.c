@@ -304,9 +304,7 @@ static void page_next(struct command_context *context, const struct table_list *
 
 struct inspect_error *command_tables(struct command_context *context) {
   struct inspect_session *session = context->session;
-  TRY(session_detect(session, context->work));
-  TRY(session_check_choice(session, context->options));
-  TRY(session_collect(session, context->work));
+  TRY(session_begin(context));
   TRY(session_classify(session, context->work));
   struct table_list *list = calloc(1, sizeof *list);
   if (!list) return error_no_memory();
