@@ -8,7 +8,7 @@ enum { VALUES = 14 }; /* column */
 /* ---- One object -------------------------------------------------------------------------------
  */
 
-const char *object_fate(const struct inspect_session *session, object_id object) {
+static const char *fate(const struct inspect_session *session, object_id object) {
   if (bitset_has(&session->collection.live, object)) return "alive";
   return bitset_has(&session->collection.finalizer, object) ? "kept only for its finalizer"
                                                             : "garbage: no root reaches it";
@@ -35,7 +35,7 @@ void object_to_page(struct command_context *context, object_id object) {
     line_words(line, STYLE_PLAIN, "   class ");
     line_words(line, STYLE_KEY, class);
   }
-  line_printf(line, STYLE_PLAIN, "   %s", object_fate(session, object));
+  line_printf(line, STYLE_PLAIN, "   %s", fate(session, object));
 }
 
 struct cell object_retained(const struct inspect_session *session, object_id object) {

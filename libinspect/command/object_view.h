@@ -4,14 +4,13 @@
 
 #include "command/listing.h"
 
-/* "alive", "garbage: no root reaches it", ... The session must be collected. */
-const char *object_fate(const struct inspect_session *session, object_id object);
-
 /* "Npc, table, 3 entries"; "_G, table, 40 entries" for the tables that the VM knows. Escaped, in
  * the arena; NULL: out of memory. */
 const char *object_words(struct command_context *context, object_id object);
 
-/* Page: the object's address, what it is, its class, its fate, on one line. */
+/* Page: the object's address, what it is, its class, its fate ("alive", "garbage: no root reaches
+ * it",
+ * ...), on one line. The session must be collected. */
 void object_to_page(struct command_context *context, object_id object);
 
 /* Data: vm, address, type, class, description, bytes, retained_bytes (null unless the session has

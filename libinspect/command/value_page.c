@@ -33,6 +33,8 @@ static bool is_next_in_order(const struct value_entry *entry, uint64_t expected)
   return entry->key->value.tag == TAG_INTEGER && entry->key->value.bits == expected;
 }
 
+static bool write_value(const struct value_node *node, struct text *text);
+
 static bool write_table(const struct value_node *node, struct text *text) {
   uint64_t next = 1;
   bool fits = text_add(text, "{", 1);
@@ -43,12 +45,12 @@ static bool write_table(const struct value_node *node, struct text *text) {
       next++;
     else
       fits = fits && write_key(entry->key, text) && text_add(text, " = ", 3);
-    fits = fits && value_write(entry->value, text);
+    fits = fits && write_value(entry->value, text);
   }
   return fits && text_add(text, "}", 1);
 }
 
-bool value_write(const struct value_node *node, struct text *text) {
+static bool write_value(const struct value_node *node, struct text *text) {
   return node->text ? text_add_string(text, node->text) : write_table(node, text);
 }
 
@@ -139,7 +141,7 @@ static void add_line(struct command_context *context, const struct value_node *n
     return;
   }
   struct text text = {0};
-  if (value_write(node, &text) && text_add_string(&text, after))
+  if (write_value(node, &text) && text_add_string(&text, after))
     line_cell(line, STYLE_PLAIN, cell_words(arena_copy(context->arena, text.items, text.count)));
   vector_free(&text);
   line_comment(context, line, node, is_nested);

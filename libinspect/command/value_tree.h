@@ -55,9 +55,6 @@ void value_tree_free(struct value_tree *tree);
 struct value_node *value_tree_read(struct value_tree *tree, struct heap_vm *owner,
                                    struct lua_value value, uint64_t depth);
 
-/* Appends a value in Lua's syntax, as far as it fits on one line. (value_page.c) */
-bool value_write(const struct value_node *node, struct text *text);
-
 /* Adds a node to the page at `indent`, as `before` = value `after`; `before` may be empty. Measures
  * the tree: call it when all of it was read. (value_page.c) */
 void value_to_page(struct command_context *context, struct value_node *node, unsigned indent,

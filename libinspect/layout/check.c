@@ -20,7 +20,8 @@ static const char OUTSIDE[] = "lies outside of its structure";
 static const char MISSING[] = "is missing";
 static const char WIDTH[] = "has a width that it cannot have";
 
-bool layout_needs(const char *lua, enum layout_field field) {
+/* Whether builds of this version of Lua always have the field: all canned ones do. */
+static bool needs(const char *lua, enum layout_field field) {
   const struct layout *canned;
   for (size_t i = 0; (canned = layout_canned(i)); i++)
     if (strcmp(canned->lua, lua) == 0 && !layout_has(canned, field)) return false;
@@ -162,7 +163,7 @@ static bool has_right_width(const struct layout *layout, enum layout_field field
 
 static const char *check_field(const struct layout *layout, enum layout_field field) {
   struct layout_place place = layout->place[field];
-  if (!place.size) return layout_needs(layout->lua, field) ? MISSING : NULL;
+  if (!place.size) return needs(layout->lua, field) ? MISSING : NULL;
   if (!has_right_width(layout, field)) return WIDTH;
   uint64_t size = place.size == AGGREGATE ? aggregate_size(layout, field) : place.size;
   if (place.offset + size > extent_of(layout, field)) return OUTSIDE;

@@ -9,7 +9,4 @@
  * field it is about, LAYOUT_FIELD_COUNT if none. */
 const char *layout_check(const struct layout *layout, enum layout_field *field);
 
-/* Whether builds of this version of Lua always have the field: all canned ones do. */
-bool layout_needs(const char *lua, enum layout_field field);
-
 #endif

@@ -187,8 +187,6 @@ bool debug_info_defines(const struct debug_info *info, const char *function) {
 
 const char *debug_info_path(const struct debug_info *info) { return info->main.path; }
 
-const char *debug_info_file(const struct debug_info *info) { return info->dwarf->path; }
-
 unsigned debug_info_pointer_size(const struct debug_info *info) { return info->abi.is_64 ? 8 : 4; }
 
 bool debug_info_big_endian(const struct debug_info *info) { return info->big_endian; }

@@ -62,9 +62,8 @@ uint64_t debug_info_size(struct debug_info *info, size_t which);
 bool debug_info_field(struct debug_info *info, size_t which, const char *path,
                       struct debug_place *place);
 
-/* The file that was asked for, and the one that holds the DWARF. Valid as long as `info`. */
+/* The file that was asked for. Valid as long as `info`. */
 const char *debug_info_path(const struct debug_info *info);
-const char *debug_info_file(const struct debug_info *info);
 
 unsigned debug_info_pointer_size(const struct debug_info *info);
 bool debug_info_big_endian(const struct debug_info *info);
