@@ -110,7 +110,8 @@ static bool find_needed(const struct chain_ties *ties, const struct bitset *targ
   const struct chains *chains = ties->chains;
   struct objects list = {0};
   bool ok = true;
-  for (uint64_t word = 0; ok && word < targets->size / 64 + 1; word++)
+  /* `targets` may have a bit more than there are objects, and so a word more than `settled` */
+  for (uint64_t word = 0; ok && word * 64 < ties->graph->object_count; word++)
     for (uint64_t bits = targets->words[word] & chains->settled.words[word]; ok && bits;
          bits &= bits - 1) {
       ok = need(needed, &list, (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits)));

@@ -19,8 +19,12 @@ struct search {
   struct queue VECTOR(uint32_t) queue;
 };
 
+/* Rounded so that sums of it are exact, in whatever order ids happen to be: a sum is at most bytes
+ * times bits of the whole heap, below 2^43 for 64 GB. */
+static double rounded(double value) { return round(value * 1024) / 1024; }
+
 static double times_log(uint64_t value) {
-  return value > 1 ? (double)value * log2((double)value) : 0;
+  return value > 1 ? rounded((double)value * log2((double)value)) : 0;
 }
 
 /* ---- Children of the dominator tree -----------------------------------------------------------
@@ -104,7 +108,7 @@ static bool add(struct search *search, uint32_t number, object_id holder, object
   uint64_t bytes = dominators->retained[object];
   uint32_t below = dominators->leave[object] - dominators->enter[object];
   if (!vector_push(&set->members, object)) return false;
-  if (below) set->promise += (double)bytes * log2((double)below + 1);
+  if (below) set->promise += rounded((double)bytes * log2((double)below + 1));
   if (!is_nested) {
     if (set->open != holder || !set->open_tops) close_holder(spread->graph, set);
     set->open = holder;

@@ -42,6 +42,10 @@ def test_same_bytes(make_core, tmp_path, kind):
         ["states"],
         ["leaks", "--json"],
         ["heap", "--by", "class"],
+        ["triage", "--json"],
+        ["retained"],
+        ["registry"],
+        ["find", "--type", "table", "--limit", "50", "--sort", "retained"],
         ["paths", "entities[77]", "-k", "5"],
         ["check"],
     ):
