@@ -87,10 +87,37 @@ static void test_shared_metatable(void **state) {
   graph_builder_free_graph(graph);
 }
 
+/* Two chains of equal length in graphs whose sets just fill their words, and with one bit more do
+ * not (an address sanitizer sees what goes beyond). */
+static void test_full_words(void **state) {
+  (void)state;
+  for (uint32_t count = 60; count <= 132; count++) {
+    struct graph_builder *builder = graph_builder_create();
+    for (uint32_t i = 0; i < count; i++)
+      assert_true(graph_builder_object(builder, OBJECT_TABLE, 0, 1));
+    for (uint32_t i = 1; i <= 2; i++) {
+      assert_true(graph_builder_reference(builder, 0, REFERENCE_FIELD, i, i == 1 ? "a" : "b", 0));
+      assert_true(graph_builder_reference(builder, i, REFERENCE_FIELD, count - 1, "x", 0));
+    }
+    assert_true(graph_builder_root(builder, ROOT_GLOBALS, 0));
+    struct graph *graph = graph_builder_finish(builder);
+    struct chain best[3];
+    size_t found;
+    assert_null(chains_best(graph, NULL, count - 1, 3, NULL, best, &found, NULL));
+    assert_int_equal(found, 2);
+    assert_int_equal(best[0].items[1].object, 1);
+    assert_int_equal(best[1].items[1].object, 2);
+    for (size_t i = 0; i < found; i++)
+      vector_free(&best[i]);
+    graph_builder_free_graph(graph);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_long_list),
       cmocka_unit_test(test_shared_metatable),
+      cmocka_unit_test(test_full_words),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
