@@ -86,7 +86,9 @@ void registry_to_data(struct command_context *context, const struct registries *
 static void page_counts(struct command_context *context, const struct registry *registry) {
   struct line *line = page_line(context->document, 0);
   line_cell(line, STYLE_PLAIN, cell_count(registry->references.count));
-  line_words(line, STYLE_PLAIN, " references by luaL_ref (");
+  line_words(line, STYLE_PLAIN,
+             registry->references.count == 1 ? " reference by luaL_ref ("
+                                             : " references by luaL_ref (");
   line_cell(line, STYLE_PLAIN, cell_count(registry->list.free));
   line_words(line, STYLE_PLAIN, " more are free), ");
   line_cell(line, STYLE_PLAIN, cell_count(registry->named.count));

@@ -77,9 +77,13 @@ def test_references_of_other_releases(tmp_path, release):
 
 
 def test_kept_cores(packed_core):
+    """The programs make no references; Lua itself makes one until 5.4.1: luaL_newstate keeps the
+    state of warnings, a userdata of an int."""
     assert inspect(packed_core.path, "registry").returncode == 0
     (found,) = document(packed_core.path, "registry")["registries"]
-    assert found["references"]["live"] == found["references"]["free"] == 0
+    of_lua = packed_core.path.name.startswith(("lua-5.4.0", "lua-5.4.1"))
+    assert found["references"]["live"] == (1 if of_lua else 0)
+    assert found["references"]["free"] == 0
     named = {row["path"]: row for row in found["named"]}
     assert named['registry["FILE*"]']["instances"] >= 3
     assert found["pointers"] == found["others"] == []
