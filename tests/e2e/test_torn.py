@@ -362,18 +362,22 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def torn_core(tools, tmp_path_factory):
-    """A core in the middle of reinserting the entries of a table."""
+def torn_cores(tools, tmp_path_factory):
+    """Cores in the middle of reinserting the entries of a table."""
     folder = tmp_path_factory.mktemp("torn") / "cores"
     options = ["--skip", "22500", "--every", "101", "--most", "30"]
-    for core in step(tools, folder, ["lua5.4"], "hash", *options):
-        if Seen(core).says(RESIZED):
-            return core
-    return pytest.fail("no core was taken while the table was being resized")
+    cores = step(tools, folder, ["lua5.4"], "hash", *options)
+    found = [core for core in cores if Seen(core).says(RESIZED)]
+    return found or pytest.fail("no core was taken while the table was being resized")
 
 
-def test_lost_entries(torn_core, tmp_path):
-    """One node of the old part is damaged: the others are recovered, and one is missed."""
+@pytest.fixture(scope="module")
+def torn_core(torn_cores):
+    return torn_cores[0]
+
+
+def lost_entries(torn_core, tmp_path):
+    """What is said when four nodes of the old part are damaged."""
     image = Image(torn_core)
     wanted = (Seen(torn_core).vm["residual_bytes"] + 8 + 15) & ~15
     blocks = {
@@ -386,13 +390,20 @@ def test_lost_entries(torn_core, tmp_path):
         damaged = Image(torn_core)
         for node in range(4, 8):
             damaged.bytes[damaged.offset(block + 24 * node + 8)] = 0x7F
-        core = tmp_path / f"{block:x}.core"
+        core = tmp_path / f"{torn_core.stem}-{block:x}.core"
         core.write_bytes(damaged.bytes)
         told += [
             fault for fault in Seen(core).faults if "entries could not be read" in fault
         ]
-    assert told
-    assert "4 entries could not be read" in told[0]
+    return told
+
+
+def test_lost_entries(torn_cores, tmp_path):
+    """Damaged nodes of the old part are missed, and counted, unless their entries were moved
+    already: how far that went differs from core to core, as Lua's hashes do from run to run.
+    """
+    told = [fault for core in torn_cores for fault in lost_entries(core, tmp_path)]
+    assert any("4 entries could not be read" in fault for fault in told)
 
 
 def test_without_registers(torn_core, tmp_path):
