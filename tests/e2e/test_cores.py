@@ -11,7 +11,7 @@ from support import ROOT, Server, document, verdicts
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 
-from debian_lua import Suites, Unavailable  # noqa: E402
+from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 CORES = ROOT / "cores"
 PROVENANCE = json.loads((CORES / "provenance.json").read_text())
@@ -60,10 +60,11 @@ def test_the_native_thread_leads_to_the_vm(packed_core):
     not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
 )
 @pytest.mark.parametrize("program", ["server.lua", "leaky.lua"])
-def test_32_bits(program, tmp_path):
-    """Every byte and every verdict of a process that Debian's i386 interpreter runs."""
+@pytest.mark.parametrize("number", sorted(WANTED))
+def test_32_bits(program, number, tmp_path):
+    """Every byte and every verdict of a process that Debian's i386 interpreters run."""
     try:
-        release = Suites(ROOT / "build" / "suites", "i386").release("5.4.4")
+        release = Suites(ROOT / "build" / "suites", "i386").release(number)
     except Unavailable as error:
         pytest.skip(f"Lua for i386 cannot be had, or run: {error}")
     run = [CORES / program, tmp_path, *release.command]
