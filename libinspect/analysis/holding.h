@@ -88,15 +88,6 @@ static inline uint32_t held_offset(const struct held *held) {
   return (uint32_t)(held->at - held->row) + (held->value - held->first_value);
 }
 
-/* Goes from the beginning to an offset that held_offset returned for the same object. */
-static inline void held_seek(const struct holding *holding, struct held *held, uint32_t offset) {
-  uint64_t length = held->end - held->row;
-  held->at = offset < length ? held->row + offset : held->end;
-  if (offset <= length) return;
-  held_look_up_values(holding, held);
-  held->value += offset - (uint32_t)length;
-}
-
 /* The next object held; false if there is none. It need not take part. */
 static inline bool held_next(const struct holding *holding, struct held *held, object_id *target) {
   const struct graph *graph = holding->graph;
