@@ -1,5 +1,6 @@
-"""What all tests share: Ctrl-C, and golden output: what a command prints about a kept core, beside the tests, for reading and review.
+"""What all tests share: Ctrl-C, and golden output.
 
+Golden output is what a command prints about a kept core, beside the tests, for reading and review.
 `pytest --update-golden` writes the files anew instead of comparing; the diff is then reviewed.
 """
 
