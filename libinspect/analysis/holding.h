@@ -63,7 +63,7 @@ struct held {
   bool plain;  /* every reference of the row holds                                              */
   bool is_key; /* of an ephemeron; its values follow the row, once they have been looked up     */
   reference_id row, at, end;
-  uint32_t value, value_end, first_value;
+  uint32_t value, value_end;
 };
 
 static inline struct held held_begin(const struct holding *holding, object_id object) {
@@ -78,14 +78,9 @@ static inline struct held held_begin(const struct holding *holding, object_id ob
 
 static inline void held_look_up_values(const struct holding *holding, struct held *held) {
   uint32_t rank = holding_key_rank(holding, held->object);
-  held->value = held->first_value = holding->first[rank];
+  held->value = holding->first[rank];
   held->value_end = holding->first[rank + 1];
   held->is_key = false;
-}
-
-/* How many edges lie before the place. */
-static inline uint32_t held_offset(const struct held *held) {
-  return (uint32_t)(held->at - held->row) + (held->value - held->first_value);
 }
 
 /* The next object held; false if there is none. It need not take part. */
