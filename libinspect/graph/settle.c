@@ -3,8 +3,9 @@
  * First the objects. If the balance of the walk says that not every object is on a list, the lists
  * are walked for good, and what is on none is dropped: it came from a reference that was read at
  * the wrong moment. (One object may be between two lists; it is known by its size, which is then
- * missing from the books.) If a list is broken itself, everything is kept: it may hang on the lost
- * part.
+ * missing from the books.) If a list is damaged itself, everything is kept: it may hang on the lost
+ * part. So it is if a list ends where it should not, and if the VM's books are in better order with
+ * what is on no list than without.
  *
  * Then the problems, which are nothing to worry about if they are those of
  *   the newest object, to which nothing refers yet: it is being made
@@ -25,7 +26,7 @@ struct settling {
   struct discovery *found;
   struct bitset listed;  /* granules on lists                                */
   struct bitset dropped; /* granules of what is dropped; no words: none      */
-  bool is_broken;        /* a list does not end where it should              */
+  uint64_t broken;       /* a list that does not end where it should: there  */
   size_t hint;
 };
 
@@ -42,17 +43,21 @@ static uint64_t address_of(const struct settling *settling, object_id object) {
 
 static void walk_list(struct settling *settling, enum layout_field list) {
   const struct layout *layout = settling->vm->layout;
+  uint64_t last = settling->vm->global_state;
   for (uint64_t address = vm_list(settling->vm, list); address;) {
     uint32_t granule = granule_of(settling, address);
     const uint8_t *header = memory_view(&settling->vm->memory, address, 2 * layout->pointer_size);
     if (granule == NO_GRANULE || !header ||
         lua54_type((uint8_t)load_field(layout, header, GCObject_tt)) == OBJECT_TYPE_COUNT ||
         !bitset_insert(&settling->listed, granule)) {
-      settling->is_broken = true;
+      settling->broken = last;
       return;
     }
+    last = address;
     address = load_field(layout, header, GCObject_next);
   }
+  /* lstate.c, lua_newstate: the main thread is the first object, the last of the list */
+  if (list == global_State_allgc && last != settling->vm->main_thread) settling->broken = last;
 }
 
 static bool walk_lists(struct settling *settling) {
@@ -79,14 +84,25 @@ static bool is_listed(const struct settling *settling, object_id object) {
   return bitset_has(&settling->listed, settling->found->granules.items[object]);
 }
 
+static uint64_t distance(uint64_t difference) {
+  return (int64_t)difference < 0 ? -difference : difference;
+}
+
+/* Bytes of what is on no list. */
+static uint64_t stray_bytes(const struct settling *settling) {
+  uint64_t bytes = 0;
+  for (object_id object = settling->owner->first; object < settling->found->granules.count;
+       object++)
+    if (!is_listed(settling, object)) bytes += discovered_bytes(settling->found, object);
+  return bytes;
+}
+
 /* The object that was between two lists (lgc.c: luaC_checkfinalizer, udata2finalize,
  * separatetobefnz): the books balance with it alone of those on no list. */
 static object_id between_lists(const struct settling *settling) {
   const struct heap_vm *owner = settling->owner;
   const struct discovery *found = settling->found;
-  uint64_t missing = (uint64_t)owner->residual;
-  for (object_id object = owner->first; object < found->granules.count; object++)
-    if (!is_listed(settling, object)) missing += discovered_bytes(found, object);
+  uint64_t missing = (uint64_t)owner->residual + stray_bytes(settling);
   for (object_id object = owner->first; missing && object < found->granules.count; object++)
     if (!is_listed(settling, object) && !(found->flags.items[object] & OBJECT_DAMAGED) &&
         (found->types.items[object] == OBJECT_TABLE ||
@@ -222,9 +238,23 @@ static void rename_problems(struct settling *settling, size_t count, const objec
   found->problems.count = kept;
 }
 
+/* Whether the VM counts what is on no list: then it was cut off from a list by damage. */
+static bool strays_are_counted(const struct settling *settling) {
+  uint64_t with = (uint64_t)settling->owner->residual, without = with + stray_bytes(settling);
+  if (between_lists(settling) != NO_OBJECT) return false;
+  return distance(with) <= distance(without);
+}
+
 static struct inspect_error *drop_strays(struct settling *settling) {
   if (!walk_lists(settling)) return error_no_memory();
-  if (settling->is_broken) return NULL;
+  if (settling->broken || strays_are_counted(settling)) {
+    faults_add(&settling->vm->faults,
+               settling->broken ? settling->broken : settling->vm->global_state,
+               settling->broken ? "list of objects does not go on here as it should"
+                                : "lists of objects do not hold all objects");
+    settling->found->incomplete = true;
+    return NULL;
+  }
   size_t problems = settling->found->problems.count;
   object_id *names = malloc((settling->owner->count + (size_t)1) * sizeof *names);
   if (!names || !choose_dropped(settling)) {
