@@ -10,8 +10,6 @@
 
 #include "base/large.h"
 
-enum { BLOCK_WORDS = 8 }; /* one entry of the directory of ranks counts 512 bits */
-
 static uint64_t align_up(const struct address_map *map, uint64_t address) {
   uint64_t mask = (UINT64_C(1) << map->shift) - 1;
   return address > UINT64_MAX - mask ? UINT64_MAX & ~mask : (address + mask) & ~mask;
@@ -23,8 +21,9 @@ static uint64_t granules(const struct address_map *map, const struct address_ran
   return (size >> map->shift) + ((size & mask) != 0);
 }
 
-static size_t block_count(const struct address_map *map) {
-  return (size_t)(map->granule_count / (BLOCK_WORDS * 64)) + 1;
+/* Entries of the directory of ranks. */
+static size_t entry_count(const struct address_map *map) {
+  return (size_t)(map->granule_count / (RANK_WORDS * 64)) + 1;
 }
 
 static struct inspect_error *number_ranges(struct address_map *map) {
@@ -39,6 +38,8 @@ static struct inspect_error *number_ranges(struct address_map *map) {
       return error_create(INSPECT_ERROR_UNSUPPORTED,
                           "dump less: see coredump_filter in core(5), or leave huge mappings out",
                           "the target has more than %u GiB of readable memory", 4u << map->shift);
+    range->granules = (uint32_t)more;
+    range->place = align_up(map, range->start);
     map->granule_count += more;
   }
   return NULL;
@@ -54,7 +55,7 @@ struct inspect_error *address_map_init(struct address_map *map, unsigned shift,
     map->ranges[i] = ranges[i];
   struct inspect_error *error = number_ranges(map);
   if (!error) {
-    map->marks = large_zeroed(block_count(map) * BLOCK_WORDS, sizeof *map->marks);
+    map->marks = large_zeroed(entry_count(map) * RANK_WORDS, sizeof *map->marks);
     if (!map->marks) error = error_no_memory();
   }
   if (error) address_map_free(map);
@@ -68,8 +69,7 @@ void address_map_free(struct address_map *map) {
   *map = (struct address_map){0};
 }
 
-/* The range of a granule: the last one that starts at or before it and is not empty. */
-static size_t range_of(const struct address_map *map, uint32_t granule) {
+size_t address_map_range(const struct address_map *map, uint32_t granule) {
   size_t low = 0, high = map->range_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
@@ -82,34 +82,20 @@ static size_t range_of(const struct address_map *map, uint32_t granule) {
 }
 
 uint64_t address_map_address(const struct address_map *map, uint32_t granule) {
-  const struct address_range *range = &map->ranges[range_of(map, granule)];
-  return align_up(map, range->start) + ((uint64_t)(granule - range->first) << map->shift);
-}
-
-const uint8_t *address_map_bytes(const struct address_map *map, uint32_t granule, size_t *hint,
-                                 uint64_t *place, uint64_t *available) {
-  const struct address_range *range = &map->ranges[*hint];
-  bool is_here = *hint < map->range_count && granule >= range->first &&
-                 granule - range->first < granules(map, range);
-  if (!is_here) {
-    *hint = range_of(map, granule);
-    range = &map->ranges[*hint];
-  }
-  uint64_t address =
-      align_up(map, range->start) + ((uint64_t)(granule - range->first) << map->shift);
-  bool is_inside = address >= range->start && address < range->end;
-  *place = address;
-  *available = is_inside ? range->end - address : 0;
-  return is_inside ? range->bytes + (address - range->start) : NULL;
+  const struct address_range *range = &map->ranges[address_map_range(map, granule)];
+  return range->place + ((uint64_t)(granule - range->first) << map->shift);
 }
 
 static inline __attribute__((always_inline)) void fill_ranks(struct address_map *map) {
-  size_t blocks = block_count(map);
+  size_t count = entry_count(map);
   uint32_t rank = 0;
-  for (size_t block = 0; block < blocks; block++) {
-    map->ranks[block] = rank;
-    for (size_t i = 0; i < BLOCK_WORDS; i++)
-      rank += (uint32_t)__builtin_popcountll(map->marks[block * BLOCK_WORDS + i]);
+  for (size_t i = 0; i < count; i++) {
+    struct rank_entry *entry = &map->ranks[i];
+    entry->before = rank;
+    for (size_t j = 0; j < RANK_WORDS; j++) {
+      entry->more[j] = (uint8_t)(rank - entry->before);
+      rank += (uint32_t)__builtin_popcountll(map->marks[i * RANK_WORDS + j]);
+    }
   }
 }
 
@@ -122,9 +108,8 @@ __attribute__((target("popcnt"))) static void fill_ranks_popcnt(struct address_m
 #endif
 
 struct inspect_error *address_map_seal(struct address_map *map) {
-  size_t blocks = block_count(map);
   free(map->ranks);
-  map->ranks = malloc(blocks * sizeof *map->ranks);
+  map->ranks = large_alloc(entry_count(map), sizeof *map->ranks);
   if (!map->ranks) return error_no_memory();
 #if defined __x86_64__
   if (__builtin_cpu_supports("popcnt")) {

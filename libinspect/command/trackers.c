@@ -330,10 +330,7 @@ static void look_ahead(struct reader *reader, const struct lua_table *table, uin
     __builtin_prefetch(memory_view(&vm->memory, value.bits, vm->layout->size[SIZE_Table]));
   uint32_t granule =
       value_is_object(key) ? address_map_number(map, key.bits, &reader->hint) : NO_GRANULE;
-  if (granule != NO_GRANULE) {
-    __builtin_prefetch(&map->marks[granule >> 6]);
-    __builtin_prefetch(&map->ranks[granule >> 9]);
-  }
+  if (granule != NO_GRANULE) address_map_prefetch(map, granule);
   table_entry(vm, table, index + RECORDS_AHEAD, &key, &value);
   const uint8_t *header = value.tag == (TAG_TABLE | TAG_COLLECTABLE)
                               ? memory_view(&vm->memory, value.bits, vm->layout->size[SIZE_Table])

@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) void number_block_inline(const stru
   for (size_t i = begin; i < end; i += BATCH) {
     size_t count = end - i < BATCH ? end - i : BATCH;
     for (size_t j = 0; j < count; j++)
-      __builtin_prefetch(&map->marks[granules[i + j] >> 6]);
+      address_map_prefetch(map, granules[i + j]);
     for (size_t j = 0; j < count; j++) {
       ranks[j] = address_map_rank(map, granules[i + j]);
       __builtin_prefetch(&by_rank[ranks[j]], 1);
@@ -86,10 +86,8 @@ static inline __attribute__((always_inline)) bool convert_batch(const struct add
                                                                 uint32_t *targets, size_t count) {
   uint32_t ranks[BATCH]; /* of the object; NO_GRANULE: there is none */
   bool is_whole = true;
-  for (size_t i = 0; i < count; i++) {
-    __builtin_prefetch(&map->marks[targets[i] >> 6]);
-    __builtin_prefetch(&map->ranks[targets[i] >> 9]);
-  }
+  for (size_t i = 0; i < count; i++)
+    address_map_prefetch(map, targets[i]);
   for (size_t i = 0; i < count; i++) {
     bool is_object = address_map_is_marked(map, targets[i]);
     ranks[i] = is_object ? address_map_rank(map, targets[i]) : NO_GRANULE;
