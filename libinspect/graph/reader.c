@@ -82,16 +82,6 @@ void reader_take_next(struct reader *reader, uint64_t address) {
 
 /* ---- References ------------------------------------------------------------------------------ */
 
-static bool make_room(struct reader *reader) {
-  enum { ROOM = 1 << 16 };
-  struct discovery *found = reader->found;
-  if (!vector_reserve(&found->targets, ROOM) || !vector_reserve(&found->kinds, ROOM)) return false;
-  size_t targets = found->targets.capacity - found->targets.count;
-  size_t kinds = found->kinds.capacity - found->kinds.count;
-  reader->room = targets < kinds ? targets : kinds;
-  return true;
-}
-
 /* Notes a reference that leads nowhere. */
 static void lose(struct reader *reader, enum reference_kind kind, uint64_t address, uint64_t detail,
                  bool in_hash, bool trusted) {
@@ -113,57 +103,98 @@ static inline bool mark_shared(uint64_t *word, uint64_t bit) {
 }
 
 /* Puts the targets of the references that were taken into the queue, unless they are marked. */
-static bool queue_taken(struct reader *reader) {
+static void queue_taken(struct reader *reader, size_t count) {
   struct discovery *found = reader->found;
-  uint64_t *marks = reader->heap->map.marks;
-  size_t count = reader->tags.count, end = found->granules.count;
-  if (!vector_reserve(&found->granules, count) || !vector_reserve(&found->types, count) ||
-      !vector_reserve(&found->flags, count))
-    return false;
   const uint32_t *targets = found->targets.items + reader->taken;
-  uint32_t *queue = found->granules.items;
-  uint8_t *types = found->types.items, *flags = found->flags.items;
-  const uint8_t *tags = reader->tags.items;
+  uint64_t *marks = reader->heap->map.marks;
+  uint32_t *queue = found->granules.items + found->granules.count;
+  size_t end = 0;
   for (size_t i = 0; i < count; i++) {
     uint64_t *word = &marks[targets[i] >> 6], bit = UINT64_C(1) << (targets[i] & 63);
-    bool is_trusted = tags[i] != TAG_UNTRUSTED, is_new = is_trusted && !(*word & bit);
-    *word |= is_trusted ? bit : 0;
+    bool is_new = !(*word & bit);
+    *word |= bit;
     queue[end] = targets[i];
-    types[end] = found->is_careful ? tags[i] : TAG_ANY;
-    flags[end] = 0;
     end += is_new;
+  }
+  memset(found->types.items + found->types.count, TAG_ANY, end);
+  memset(found->flags.items + found->flags.count, 0, end);
+  found->granules.count = found->types.count = found->flags.count = found->granules.count + end;
+  reader->marked += end;
+}
+
+/* The same with the tags that the references say. */
+static void queue_carefully(struct reader *reader, size_t count) {
+  struct discovery *found = reader->found;
+  const uint32_t *targets = found->targets.items + reader->taken;
+  uint64_t *marks = reader->heap->map.marks;
+  size_t end = found->granules.count;
+  for (size_t i = 0; i < count; i++) {
+    uint64_t *word = &marks[targets[i] >> 6], bit = UINT64_C(1) << (targets[i] & 63);
+    uint8_t tag = reader->tags.items[i];
+    if (tag == TAG_UNTRUSTED || *word & bit) continue;
+    *word |= bit;
+    found->granules.items[end] = targets[i];
+    found->types.items[end] = tag;
+    found->flags.items[end++] = 0;
   }
   reader->marked += end - found->granules.count;
   found->granules.count = found->types.count = found->flags.count = end;
-  return true;
 }
 
 /* Only marks them. */
-static void set_taken(struct reader *reader) {
-  uint64_t *marks = reader->heap->map.marks;
+static void set_taken(struct reader *reader, size_t count) {
   const uint32_t *targets = reader->found->targets.items + reader->taken;
-  const uint8_t *tags = reader->tags.items;
-  size_t count = reader->tags.count;
+  uint64_t *marks = reader->heap->map.marks, marked = 0;
   for (size_t i = 0; i < count; i++) {
     uint64_t *word = &marks[targets[i] >> 6], bit = UINT64_C(1) << (targets[i] & 63);
-    if (tags[i] == TAG_UNTRUSTED) continue;
     if (reader->is_shared) {
-      reader->marked += mark_shared(word, bit);
+      marked += mark_shared(word, bit);
     } else if (!(*word & bit)) {
       *word |= bit;
-      reader->marked++;
+      marked++;
     }
   }
+  reader->marked += marked;
 }
 
 static bool mark_taken(struct reader *reader) {
+  struct discovery *found = reader->found;
+  size_t count = found->targets.count - reader->taken;
+  found->kinds.count = found->targets.count;
   if (reader->is_sweeping)
-    set_taken(reader);
-  else if (!queue_taken(reader))
+    set_taken(reader, count);
+  else if (!vector_reserve(&found->granules, count) || !vector_reserve(&found->types, count) ||
+           !vector_reserve(&found->flags, count))
     return false;
-  reader->taken = reader->found->targets.count;
+  else if (found->is_careful)
+    queue_carefully(reader, count);
+  else
+    queue_taken(reader, count);
+  reader->taken = found->targets.count;
   reader->tags.count = 0;
   return true;
+}
+
+/* Looks at the marks of what was taken, and makes room for more. */
+static bool make_room(struct reader *reader) {
+  struct discovery *found = reader->found;
+  if (!mark_taken(reader) || !vector_reserve(&found->targets, MOST_TAKEN) ||
+      !vector_reserve(&found->kinds, MOST_TAKEN))
+    return false;
+  reader->room = MOST_TAKEN;
+  return true;
+}
+
+/* The reference that was taken last is not to be believed, or its tag is wanted. */
+static __attribute__((noinline)) void note_tag(struct reader *reader, uint8_t tag, bool trusted) {
+  struct discovery *found = reader->found;
+  if (found->is_careful) {
+    reader->tags.items[reader->tags.count++] = trusted ? tag : TAG_UNTRUSTED;
+  } else if (!trusted) { /* passed over */
+    found->targets.count--;
+    reader->no_memory |= !mark_taken(reader);
+    reader->taken = ++found->targets.count;
+  }
 }
 
 /* Takes one reference of the object that is being visited: see visit.h. */
@@ -183,15 +214,14 @@ INLINE void take(struct visitor *visitor, enum reference_kind kind, uint64_t add
     return;
   }
   __builtin_prefetch(&reader->heap->map.marks[granule >> 6], 1);
-  if (__builtin_expect(reader->tags.count == MOST_TAKEN, 0) && !mark_taken(reader))
-    reader->no_memory = true;
   if (__builtin_expect(!reader->room, 0) && !make_room(reader)) reader->no_memory = true;
   if (__builtin_expect(reader->no_memory, 0)) return;
   reader->room--;
-  found->targets.items[found->targets.count++] = granule;
+  size_t place = found->targets.count++;
   unsigned type = found->is_careful || tag > sizeof lua54_types ? 0u : lua54_type(tag);
-  found->kinds.items[found->kinds.count++] = (uint8_t)((unsigned)kind | type << KIND_BITS);
-  reader->tags.items[reader->tags.count++] = trusted ? tag : TAG_UNTRUSTED;
+  found->targets.items[place] = granule;
+  found->kinds.items[place] = (uint8_t)((unsigned)kind | type << KIND_BITS);
+  if (__builtin_expect(!trusted || found->is_careful, 0)) note_tag(reader, tag, trusted);
 }
 
 static inline bool is_marked(const struct reader *reader, uint32_t granule) {
@@ -212,16 +242,22 @@ struct inspect_error *reader_mark(struct reader *reader) {
 
 /* ---- One object ------------------------------------------------------------------------------ */
 
-static struct inspect_error *take_size(struct reader *reader, size_t index) {
+/* Makes room for a batch of objects. */
+static bool make_rows(struct discovery *found) {
+  return vector_reserve(&found->bytes, READER_BATCH) &&
+         vector_reserve(&found->first, READER_BATCH) &&
+         vector_reserve(&found->block_first, READER_BATCH);
+}
+
+static inline struct inspect_error *take_size(struct reader *reader, size_t index) {
   struct discovery *found = reader->found;
   uint64_t bytes = reader->visit.bytes;
   reader->object_bytes += bytes;
-  uint32_t small = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+  bool is_big = bytes >= UINT32_MAX;
+  found->bytes.items[found->bytes.count++] = is_big ? UINT32_MAX : (uint32_t)bytes;
+  if (__builtin_expect(!is_big, 1)) return NULL;
   struct graph_big big = {.object = (object_id)index, .bytes = bytes};
-  if (!vector_push(&found->bytes, small) ||
-      (small == UINT32_MAX && !vector_push(&found->bigs, big)))
-    return error_no_memory();
-  return NULL;
+  return vector_push(&found->bigs, big) ? NULL : error_no_memory();
 }
 
 /* Visits the object at an address, as what a reference says that it is. */
@@ -286,8 +322,6 @@ static void take_problems(struct reader *reader, size_t index, uint64_t address)
 /* Lets the next object's references begin at the end of those there are. */
 static inline struct inspect_error *begin_row(struct discovery *found) {
   size_t object = found->first.count;
-  if (!vector_reserve(&found->first, 1) || !vector_reserve(&found->block_first, 1))
-    return error_no_memory();
   if (object % ROW_BLOCK == 0)
     found->block_first.count++;
   else if (found->targets.count - found->block_first.items[object / ROW_BLOCK] > UINT32_MAX)
@@ -320,28 +354,31 @@ static struct inspect_error *read_object(struct reader *reader, size_t index) {
 /* Asks for the memory of objects further on in the queue. */
 static inline void look_ahead(struct reader *reader, size_t index) {
   const struct discovery *found = reader->found;
-  size_t last = found->granules.count - 1;
+  const struct address_map *map = &reader->heap->map;
+  size_t last = found->granules.count - 1, place = reader->headers_asked;
   size_t headers = index + READER_HEADERS_AHEAD < last ? index + READER_HEADERS_AHEAD : last;
-  for (; reader->headers_asked <= headers; reader->headers_asked++) {
-    struct ahead *ahead = &reader->ring[reader->headers_asked % READER_RING];
-    ahead->header =
-        address_map_bytes(&reader->heap->map, found->granules.items[reader->headers_asked],
-                          &reader->hint, &ahead->address, &ahead->available);
+  for (; place <= headers; place++) {
+    struct ahead *ahead = &reader->ring[place % READER_RING];
+    ahead->header = address_map_bytes(map, found->granules.items[place], &reader->hint,
+                                      &ahead->address, &ahead->available);
     if (!ahead->header) continue;
     __builtin_prefetch(ahead->header);
     __builtin_prefetch(ahead->header + HEADER_BYTES - 1);
   }
+  reader->headers_asked = place;
   size_t parts = index + PARTS_AHEAD < last ? index + PARTS_AHEAD : last;
-  for (; reader->parts_asked <= parts; reader->parts_asked++) {
-    const struct ahead *ahead = &reader->ring[reader->parts_asked % READER_RING];
-    if (ahead->header && ahead->available >= reader->vm.layout->size[SIZE_Table])
-      lua54_prefetch(&reader->vm, ahead->header);
+  uint64_t least = reader->vm.layout->size[SIZE_Table];
+  for (place = reader->parts_asked; place <= parts; place++) {
+    const struct ahead *ahead = &reader->ring[place % READER_RING];
+    if (ahead->header && ahead->available >= least) lua54_prefetch(&reader->vm, ahead->header);
   }
+  reader->parts_asked = place;
 }
 
 struct inspect_error *reader_read(struct reader *reader, size_t *next, size_t end) {
   while (*next < end) {
     size_t stop = end - *next < READER_BATCH ? end : *next + READER_BATCH;
+    if (!make_rows(reader->found)) return error_no_memory();
     for (; *next < stop; ++*next) {
       look_ahead(reader, *next);
       TRY(read_object(reader, *next));

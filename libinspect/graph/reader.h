@@ -30,10 +30,10 @@ struct reader {
   struct visit visit;
   size_t hint;
   /* References that were read but whose targets were not looked at: from `taken` to the end of
-   * found->targets, with the kind of object that each says it leads to. */
-  size_t taken, room; /* room: how many more fit in without growing arrays */
-  struct VECTOR(uint8_t) tags;
-  bool lost_key; /* the last reference was a key that leads nowhere */
+   * found->targets (found->kinds.count is not up to date meanwhile). */
+  size_t taken, room;          /* room: how many more may be read before they are looked at */
+  struct VECTOR(uint8_t) tags; /* is_careful: the kinds of objects that they say they lead to */
+  bool lost_key;               /* the last reference was a key that leads nowhere */
   bool no_memory;
   uint32_t nexts[READER_BATCH]; /* where the `next` pointers of the batch lead */
   size_t next_count;

@@ -22,6 +22,7 @@
 
 #include "base/large.h"
 #include "base/parallel.h"
+#include "graph/append.h"
 #include "graph/reader.h"
 
 enum {
@@ -162,12 +163,13 @@ static inline bool queue_word(struct walk *walk, struct reader *reader, size_t w
     *error = error_no_memory();
     return false;
   }
-  for (; bits; bits &= bits - 1) {
-    found->granules.items[found->granules.count++] =
-        (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
-    found->types.items[found->types.count++] = TAG_ANY;
-    found->flags.items[found->flags.count++] = 0;
-  }
+  uint32_t *queue = found->granules.items + found->granules.count;
+  size_t count = 0;
+  for (; bits; bits &= bits - 1)
+    queue[count++] = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+  memset(found->types.items + found->types.count, TAG_ANY, count);
+  memset(found->flags.items + found->flags.count, 0, count);
+  found->granules.count = found->types.count = found->flags.count = found->granules.count + count;
   return true;
 }
 
@@ -265,48 +267,14 @@ static struct inspect_error *read_objects(struct walk *walk, size_t *next) {
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
-/* Puts a log behind another; what it held is gone then. */
-static struct inspect_error *append(struct discovery *found, struct discovery *log) {
-  size_t objects = log->granules.count, references = log->targets.count;
-  size_t object = found->granules.count, reference = found->targets.count;
-  if (!vector_reserve(&found->granules, objects) || !vector_reserve(&found->types, objects) ||
-      !vector_reserve(&found->flags, objects) || !vector_reserve(&found->bytes, objects) ||
-      !vector_reserve(&found->first, objects) ||
-      !vector_reserve(&found->block_first, objects / ROW_BLOCK + 1) ||
-      !vector_reserve(&found->targets, references) || !vector_reserve(&found->kinds, references))
-    return error_no_memory();
-  large_move(found->granules.items + object, log->granules.items, objects * sizeof(uint32_t));
-  large_move(found->types.items + object, log->types.items, objects);
-  large_move(found->flags.items + object, log->flags.items, objects);
-  large_move(found->bytes.items + object, log->bytes.items, objects * sizeof(uint32_t));
-  large_move(found->targets.items + reference, log->targets.items, references * sizeof(uint32_t));
-  large_move(found->kinds.items + reference, log->kinds.items, references);
-  for (size_t i = 0; i < objects; i++)
-    discovery_set_row(found, object + i, reference + discovery_row(log, i));
-  for (size_t i = 0; i < log->bigs.count; i++) {
-    struct graph_big big = log->bigs.items[i];
-    big.object += (object_id)object;
-    if (!vector_push(&found->bigs, big)) return error_no_memory();
-  }
-  found->granules.count = found->types.count = found->flags.count = object + objects;
-  found->bytes.count = found->first.count = object + objects;
-  found->block_first.count = (object + objects + ROW_BLOCK - 1) / ROW_BLOCK;
-  found->targets.count = found->kinds.count = reference + references;
-  found->balance += log->balance;
-  /* what is wrong is looked at in a careful walk */
-  found->more_problems += log->problems.count + log->more_problems;
-  if (log->moving_thread) found->moving_thread = log->moving_thread;
-  found->moving_upvalue |= log->moving_upvalue;
-  return NULL;
-}
-
 /* Puts all logs together. */
 static struct inspect_error *merge(struct walk *walk) {
   struct inspect_error *error = NULL;
   struct heap_vm *owner = walk->owner;
   for (size_t i = 0; i < walk->reader_count; i++) {
     struct reader *reader = &walk->readers[i];
-    if (i && !error) error = append(first_reader(walk)->found, reader->found);
+    if (i && !error)
+      error = discovery_append(first_reader(walk)->found, reader->found, work_threads(walk->work));
     if (i) discovery_free(reader->found);
     owner->object_bytes += reader->object_bytes;
     owner->coroutines += reader->coroutines;

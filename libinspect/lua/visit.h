@@ -6,9 +6,9 @@
  * `plain`, as arguments that are constants in its callers, so that the compiler makes one version
  * of it for each.
  *
- * Plain targets, nearly all, have 64-bit pointers, little-endian, and values and nodes as in
- * lobject.h: 16 and 24 bytes (visit_is_plain). Only what the loops over values read is fixed by
- * that; all other fields are found through the layout.
+ * Plain targets, nearly all, have 64-bit pointers, little-endian, values and nodes as in lobject.h
+ * (16 and 24 bytes), and fields of the usual sizes (visit_is_plain). Where what the loops over
+ * values read lies is fixed by that; the place of all other fields is what the layout says.
  *
  * Invariant: every pointer that is followed was checked against the memory map for the whole extent
  * that is read through it, and every count that bounds a loop was checked by such a view.
@@ -60,17 +60,36 @@ static inline const uint8_t *visit_header(struct visitor *visitor, uint64_t size
 enum { PLAIN_TAG = 8, PLAIN_VALUE = 16, PLAIN_KEY_TAG = 9, PLAIN_KEY = 16, PLAIN_NODE = 24 };
 
 static inline bool visit_is_plain(const struct layout *layout) {
+  static const enum layout_field BYTES[] = {GCObject_tt, GCObject_marked, LClosure_nupvalues};
+  static const enum layout_field WORDS[] = {GCObject_next, LClosure_p, UpVal_v};
   const struct layout_place *place = layout->place;
-  return layout->pointer_size == 8 && !layout->big_endian && place[TValue_value_].offset == 0 &&
-         place[TValue_tt_].offset == PLAIN_TAG && layout->size[SIZE_TValue] == PLAIN_VALUE &&
-         place[Node_value_].offset == 0 && place[Node_key_tt].offset == PLAIN_KEY_TAG &&
-         place[Node_key_val].offset == PLAIN_KEY && layout->size[SIZE_Node] == PLAIN_NODE;
+  bool fits = layout->pointer_size == 8 && !layout->big_endian &&
+              place[TValue_value_].offset == 0 && place[TValue_tt_].offset == PLAIN_TAG &&
+              layout->size[SIZE_TValue] == PLAIN_VALUE && place[Node_value_].offset == 0 &&
+              place[Node_key_tt].offset == PLAIN_KEY_TAG &&
+              place[Node_key_val].offset == PLAIN_KEY && layout->size[SIZE_Node] == PLAIN_NODE;
+  for (size_t i = 0; i < sizeof BYTES / sizeof *BYTES; i++)
+    fits &= place[BYTES[i]].size == 1;
+  for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+    fits &= place[WORDS[i]].size == 8;
+  return fits;
 }
 
 INLINE uint64_t visit_word(const uint8_t *bytes) {
   uint64_t word;
   memcpy(&word, bytes, sizeof word);
   return word;
+}
+
+/* Fields that have one byte, and those that have eight, where the target is plain. */
+INLINE uint8_t visit_byte(const struct layout *layout, bool plain, const uint8_t *bytes,
+                          enum layout_field field) {
+  return plain ? bytes[layout->place[field].offset] : (uint8_t)load_field(layout, bytes, field);
+}
+
+INLINE uint64_t visit_pointer(const struct layout *layout, bool plain, const uint8_t *bytes,
+                              enum layout_field field) {
+  return plain ? visit_word(bytes + layout->place[field].offset) : load_field(layout, bytes, field);
 }
 
 INLINE struct lua_value visit_value(const struct layout *layout, bool plain, const uint8_t *bytes) {
@@ -213,12 +232,12 @@ INLINE void visit_lua_function(struct visitor *visitor, bool plain, emit_referen
   const struct layout *layout = visitor->vm->layout;
   uint64_t first = layout->place[LClosure_upvals].offset, pointer = layout->pointer_size;
   if (!visit_header(visitor, first)) return;
-  uint64_t count = load_field(layout, visitor->header, LClosure_nupvalues);
+  uint64_t count = visit_byte(layout, plain, visitor->header, LClosure_nupvalues);
   const uint8_t *header = visit_header(visitor, first + count * pointer);
   if (!header) return;
   visitor->visit->bytes = first + count * pointer;
-  visit_emit_pointer(visitor, emit, REFERENCE_PROTOTYPE, load_field(layout, header, LClosure_p),
-                     TAG_PROTOTYPE, 0);
+  visit_emit_pointer(visitor, emit, REFERENCE_PROTOTYPE,
+                     visit_pointer(layout, plain, header, LClosure_p), TAG_PROTOTYPE, 0);
   for (uint64_t i = 0; i < count; i++) {
     const uint8_t *place = header + first + i * pointer;
     visit_emit_pointer(visitor, emit, REFERENCE_UPVALUE,
@@ -245,7 +264,7 @@ INLINE void visit_upvalue(struct visitor *visitor, bool plain, emit_reference *e
   const uint8_t *header = visit_header(visitor, layout->size[SIZE_UpVal]);
   if (!header) return;
   visitor->visit->bytes = layout->size[SIZE_UpVal];
-  uint64_t place = load_field(layout, header, UpVal_v);
+  uint64_t place = visit_pointer(layout, plain, header, UpVal_v);
   if (__builtin_expect(stack_is_offset(layout, place), 0)) { /* open, its stack was being moved */
     visitor->visit->is_moving = true;
     place = vm->torn.thread ? vm->torn.stack + place : 0;
@@ -277,13 +296,13 @@ INLINE bool visit_object(struct visitor *visitor, uint8_t tag, bool plain, emit_
   struct visit *visit = visitor->visit;
   visitor->header = memory_view(&vm->memory, visitor->address, 2 * layout->pointer_size);
   if (!visitor->header) return false;
-  uint8_t actual = (uint8_t)load_field(layout, visitor->header, GCObject_tt);
+  uint8_t actual = visit_byte(layout, plain, visitor->header, GCObject_tt);
   enum object_type type = lua54_type(actual);
   if (type == OBJECT_TYPE_COUNT || actual & TAG_COLLECTABLE || !visit_tag_fits(tag, actual))
     return false;
-  uint8_t marked = (uint8_t)load_field(layout, visitor->header, GCObject_marked);
+  uint8_t marked = visit_byte(layout, plain, visitor->header, GCObject_marked);
   visit->type = (uint8_t)type;
-  visit->next = load_field(layout, visitor->header, GCObject_next);
+  visit->next = visit_pointer(layout, plain, visitor->header, GCObject_next);
   visit->finalizer_bit = (marked & MARKED_FINALIZED) != 0;
   bool dead = vm->exact_sweep && (marked & MARKED_WHITES & ~vm->current_white);
   if (dead) visit->flags |= OBJECT_DEAD;
