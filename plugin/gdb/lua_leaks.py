@@ -95,6 +95,9 @@ class GdbHost:
         gdb.write(text, gdb.STDERR)
         gdb.flush(gdb.STDERR)
 
+    def interrupted(self) -> bool:
+        return False  # gdb makes a KeyboardInterrupt of it
+
     def colour(self) -> bool:
         return (
             os.isatty(1)

@@ -131,6 +131,8 @@ class Run:
                 if finished:
                     return
                 self._draw_progress()
+                if self.host.interrupted() and not self._cancelled:
+                    raise KeyboardInterrupt
             except KeyboardInterrupt:
                 self._cancelled = True
                 self._closed = self._printing

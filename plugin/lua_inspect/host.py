@@ -54,6 +54,11 @@ class Host(Protocol):
     def diagnose(self, text: str) -> None:
         """Whole lines of diagnostics, and the progress line."""
 
+    def interrupted(self) -> bool:
+        """Whether the user has pressed Ctrl-C since the command began, in a debugger that does not
+        make a KeyboardInterrupt of it. Asked some ten times a second while a command runs.
+        """
+
     def colour(self) -> bool:
         """Whether result text goes to a terminal that shows colour."""
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from debuggers import DEBUGGERS
 from stages import run_stages
 from support import ROOT, Server, gcore, inspect, verdicts
 
@@ -39,6 +40,15 @@ def release(request, suites):
         return suites.release(request.param)
     except Unavailable as reason:
         pytest.skip(f"Lua {request.param} cannot be had: {reason}")
+
+
+@pytest.fixture(scope="session", params=DEBUGGERS)
+def debugger(request):
+    """Each debugger that the plugin runs in."""
+    debugger = DEBUGGERS[request.param]
+    if not shutil.which(debugger.program):
+        pytest.skip(f"{debugger.program} is not installed")
+    return debugger
 
 
 class Core:

@@ -1,11 +1,11 @@
-"""What cannot be done is said in one sentence, with a hint and status 2, in the shell and in gdb."""
+"""What cannot be done is said in one sentence, with a hint and status 2, in the shell and in debuggers."""
 
 import json
 import os
 
 import pytest
 
-from support import gdb, inspect
+from support import inspect
 
 
 def check_refused(result):
@@ -132,14 +132,14 @@ def test_truncated_core(server_core, tmp_path, share):
         'lua-paths ["unfinished',
     ],
 )
-def test_gdb_says_the_same(server_core, command):
-    result = gdb(command, start=["-c", server_core.path])
+def test_debuggers_say_the_same(debugger, server_core, command):
+    result = debugger.run(command, core=server_core.path)
     assert "Traceback" not in result.stderr and "Python" not in result.stderr
     said = result.stderr[result.stderr.index("lua-inspect: ") :]
     check_sentence(said)
 
 
-def test_gdb_core_without_lua(foreign_core):
-    result = gdb("lua-leaks", start=["-c", foreign_core])
+def test_core_without_lua_in_a_debugger(debugger, foreign_core):
+    result = debugger.run("lua-leaks", core=foreign_core)
     assert "Traceback" not in result.stderr
     assert "lua-inspect: " in result.stderr and "hint: " in result.stderr

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from one_session import OneSession, Refused
-from support import document, gdb, inspect
+from support import document, inspect
 
 
 @pytest.fixture(scope="module", params=["debian-5.4.4", "debian-5.5.1"])
@@ -188,16 +188,14 @@ def test_answers_do_not_depend_on_earlier_ones(session, kept_core):
     fresh.close()
 
 
-def test_in_gdb_the_next_command_names_a_line(kept_core):
-    if not shutil.which("gdb"):
-        pytest.skip("gdb is not installed")
+def test_the_next_command_names_a_line(kept_core, debugger):
     core = kept_core("debian-5.4.4")
     commands = ["lua-find --class Npc --limit 3"]
     commands += [
         f"lua-{command} @2" for command in ("print", "refs", "retained", "paths")
     ]
     for command in commands[1:]:
-        page = gdb(commands[0], command, start=["-c", core]).stdout
+        page = debugger.run(commands[0], command, core=core).stdout
         address = re.search(r"^@2 +(0x[0-9a-f]+) ", page, re.MULTILINE)[1]
         assert f"\n{address}   table, 3 entries   class Npc   alive\n" in page, command
 

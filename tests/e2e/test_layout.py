@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 from lua_source import LuaSource, Unavailable, run
-from support import ROOT, Server, document, gcore, gdb_output, inspect, verdicts
+from support import ROOT, Server, document, gcore, inspect, verdicts
 
 # In the middle of what is read, so that nothing fits by chance.
 EXTRA_SPACE = (
@@ -141,9 +141,9 @@ def test_stripped_without_anything(builds):
     assert "--layout FILE" in said and "`lua-inspect layout EXE`" in said
 
 
-def test_a_layout_file_in_gdb(builds, layout_file):
-    start = (builds.stripped.program, builds.stripped.core)
-    shown = gdb_output(f"lua-states --layout {layout_file}", start)
+def test_a_layout_file_in_a_debugger(debugger, builds, layout_file):
+    files = {"exe": builds.stripped.program, "core": builds.stripped.core}
+    shown = debugger.output(f"lua-states --layout {layout_file}", **files)
     assert "(layout from a file)" in shown and "residual 0 B" in shown
 
 

@@ -1,0 +1,187 @@
+"""Lua heap analysis in lldb: `command script import plugin/lldb/lua_leaks.py`, then `lua-leaks`.
+
+Works on the core that is loaded, however it was loaded, and follows the user to another one.
+This file is the adapter, the only one that knows lldb; the commands are in ../lua_inspect/.
+
+lldb collects what a command prints and shows it when the command has ended; what is said on the
+way (progress) goes to its error file at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import lldb
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+try:
+    from lua_inspect import commands
+    from lua_inspect.cores import is_core, same_memory
+    from lua_inspect.host import Command, HostError, Target
+finally:
+    del sys.path[0]
+
+
+def mapped_cores() -> List[str]:
+    """The core files that this process has mapped, as lldb does with every core it has loaded."""
+    paths = []
+    for line in Path("/proc/self/maps").read_bytes().splitlines():
+        words = line.split(None, 5)
+        if len(words) == 6 and words[5].startswith(b"/"):
+            # The kernel writes a newline in a path as \012, and nothing else.
+            path = os.fsdecode(words[5].replace(b"\\012", b"\n"))
+            if path not in paths and is_core(path):
+                paths.append(path)
+    return paths
+
+
+def core_path(process: Any) -> str:
+    """The file of a core that is loaded; lldb tells it from version 17 on.
+
+    Before that it is one of those that lldb has mapped. When there are several, it is the one that
+    holds the memory that lldb shows.
+    """
+    if hasattr(process, "GetCoreFile"):
+        return str(process.GetCoreFile().fullpath)
+
+    def read(address: int, size: int) -> bytes:
+        error = lldb.SBError()
+        return process.ReadMemory(address, size, error) or b""
+
+    paths = mapped_cores()
+    if len(paths) > 1:
+        paths = [path for path in paths if same_memory(path, read)]
+    if paths:
+        return paths[0]
+    raise HostError(
+        "the core file that lldb has loaded is no longer there",
+        "load the core again with `target create --core FILE`",
+    )
+
+
+def program(target: Any) -> Optional[str]:
+    """The program's file. Without one, lldb takes the first file of the core's list, whatever
+    that is; a program names its interpreter, or none and has no dynamic section."""
+    module = target.FindModule(target.GetExecutable())
+    is_program = (
+        module.FindSection(".interp").IsValid()
+        or not module.FindSection(".dynamic").IsValid()
+    )
+    path = str(target.GetExecutable().fullpath or "")
+    return path if is_program and os.path.isfile(path) else None
+
+
+def put(file: Any, text: str) -> None:
+    """Writes to one of lldb's files, which may take only a part at a time."""
+    rest = text.encode("utf-8", "backslashreplace")
+    while rest:
+        error, count = file.Write(rest)
+        if error.Fail() or not count:
+            break
+        rest = rest[count:]
+    file.Flush()
+
+
+class LldbHost:
+    def __init__(self, debugger: Any) -> None:
+        self.debugger = debugger
+        self.result: Any = None  # of the command that runs
+
+    def target(self) -> Target:
+        target = self.debugger.GetSelectedTarget()
+        process = target.GetProcess()
+        if not process.IsValid() or not process.GetProcessID():
+            raise HostError(
+                "no core file is loaded", "load one with `target create --core FILE`"
+            )
+        if process.GetPluginName() != "elf-core":
+            raise HostError(
+                "the inferior is a process, not a core file",
+                "save it with `process save-core FILE`, then load that",
+            )
+        return Target(core_path(process), program(target), self._sysroot())
+
+    def _sysroot(self) -> Optional[str]:
+        """The folder given with `platform select --sysroot`."""
+        result = lldb.SBCommandReturnObject()
+        self.debugger.GetCommandInterpreter().HandleCommand("platform status", result)
+        for line in (result.GetOutput() or "").splitlines():
+            name, _, value = line.strip().partition(": ")
+            if name == "Sysroot" and os.path.isdir(value) and value != "/":
+                return value
+        return None
+
+    def thread(self) -> Optional[int]:
+        process = self.debugger.GetSelectedTarget().GetProcess()
+        thread = process.GetSelectedThread()
+        return thread.GetThreadID() if thread.IsValid() else None
+
+    def write(self, text: str) -> None:
+        if self.interrupted():  # then lldb throws away what it has collected
+            put(self.debugger.GetOutputFile(), text)
+        else:
+            self.result.write(text)
+
+    def diagnose(self, text: str) -> None:
+        put(self.debugger.GetErrorFile(), text)
+
+    def interrupted(self) -> bool:
+        return bool(self.debugger.GetCommandInterpreter().WasInterrupted())
+
+    def colour(self) -> bool:
+        return (
+            os.isatty(1)
+            and self.debugger.GetUseColor()
+            and not os.environ.get("NO_COLOR")
+        )
+
+    def interactive(self) -> bool:
+        return os.isatty(2)
+
+    def register(self, command: Command) -> None:
+        class_name = "Command_" + command.name.replace("-", "_")
+        members = {"host": self, "command": command, "__doc__": command.help}
+        globals()[class_name] = type(class_name, (LldbCommand,), members)
+        self.debugger.HandleCommand(
+            f"command script add --overwrite --class {__name__}.{class_name} {command.name}"
+        )
+
+
+class LldbCommand:
+    """Of each command a class is made: lldb wants its name."""
+
+    host: LldbHost
+    command: Command
+
+    def __init__(self, debugger: Any, session: Dict[str, Any]) -> None:
+        del debugger, session
+
+    def __call__(
+        self, debugger: Any, arguments: str, context: Any, result: Any
+    ) -> None:
+        del context
+        self.host.debugger, self.host.result = debugger, result
+        result.SetStatus(lldb.eReturnStatusSuccessFinishResult)
+        try:
+            self.command.run(arguments)
+        except HostError as error:
+            result.SetError(error.message)
+        except KeyboardInterrupt:
+            result.SetError("interrupted")
+
+    def get_short_help(self) -> str:
+        return self.command.help.split("\n", 1)[0].partition(" - ")[2]
+
+    def get_long_help(self) -> str:
+        return self.command.help
+
+
+def __lldb_init_module(debugger: Any, session: Dict[str, Any]) -> None:
+    del session
+    try:
+        commands.register(LldbHost(debugger))
+    except HostError as error:
+        LldbHost(debugger).diagnose(error.message + "\n")
