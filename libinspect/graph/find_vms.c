@@ -131,6 +131,19 @@ static struct inspect_error *scan(struct heap *heap, const struct layouts *layou
   return error;
 }
 
+/* The canned layout in the byte order of the target: where fields lie does not depend on it. NULL:
+ * for another word size, or no memory. */
+static const struct layout *in_byte_order(struct heap *heap, const struct layout *canned) {
+  if (canned->pointer_size != heap->source->pointer_size || !heap->source->big_endian)
+    return is_usable(heap, canned) ? canned : NULL;
+  struct layout *copy = arena_alloc(&heap->layouts, sizeof *copy);
+  if (copy) {
+    *copy = *canned;
+    copy->big_endian = true;
+  }
+  return copy;
+}
+
 /* Step 1. */
 static struct inspect_error *scan_with_known(struct finder *finder, bool is_brief,
                                              const struct work *work) {
@@ -139,9 +152,10 @@ static struct inspect_error *scan_with_known(struct finder *finder, bool is_brie
   const struct layout *canned;
   bool ok = !finder->given || vector_push(&layouts, finder->given);
   for (size_t i = 0; ok && (canned = layout_canned(i)); i++) {
-    if (!is_usable(heap, canned)) continue;
+    const struct layout *usable = in_byte_order(heap, canned);
+    if (!usable) continue;
     heap->search.canned++;
-    ok = vector_push(&layouts, canned);
+    ok = vector_push(&layouts, usable);
   }
   struct inspect_error *error = ok ? scan(heap, &layouts, is_brief, work) : error_no_memory();
   vector_free(&layouts);

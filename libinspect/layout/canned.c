@@ -1,8 +1,9 @@
 /* canned.c - layouts of the released builds of Lua 5.4 and 5.5, read off the compiler's debug info.
  *
  * One row per group of releases whose structures agree, for x86-64 and i386 (gcc's System V ABIs,
- * default luaconf.h). A place is {offset, size in bytes}; 255 means an aggregate. lua_State and
- * global_State lie in one block: up to 5.4 lua_State first, in 5.5 inside global_State. */
+ * default luaconf.h). Other 64-bit processors with little-endian memory align as x86-64 does. A
+ * place is {offset, size in bytes}; 255 means an aggregate. lua_State and global_State lie in one
+ * block: up to 5.4 lua_State first, in 5.5 inside global_State. */
 #include <stddef.h>
 
 #include "layout/layout.h"
@@ -925,5 +926,6 @@ static const struct layout CANNED[] = {
 /* clang-format on */
 
 const struct layout *layout_canned(size_t index) {
-  return index < sizeof CANNED / sizeof *CANNED ? &CANNED[index] : NULL;
+  size_t count = sizeof CANNED / sizeof *CANNED;
+  return index < count ? &CANNED[index] : layout_canned_armhf(index - count);
 }

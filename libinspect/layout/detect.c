@@ -12,7 +12,7 @@ enum { MOST_PATTERNS = 64, TAG_TABLE = 5, TAG_THREAD = 8, COLLECTABLE = 0x40 };
 /* global_State minus lua_State in the state block. */
 static uint64_t state_distance(const struct layout *layout) {
   return layout->main_thread_embedded ? -layout_main_thread_offset(layout)
-                                      : layout->size[SIZE_lua_State];
+                                      : layout_state_distance(layout);
 }
 
 struct probe {

@@ -10,6 +10,7 @@
 #define LAYOUT_LAYOUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -153,6 +154,7 @@ struct layout {
 
 /* Known layouts, NULL past the last. Static. */
 const struct layout *layout_canned(size_t index);
+const struct layout *layout_canned_armhf(size_t index); /* those of them in canned_armhf.c */
 
 /* "lua_State.l_G", for messages and checks. */
 const char *layout_field_name(enum layout_field field);
@@ -172,6 +174,14 @@ static inline uint64_t layout_main_thread_offset(const struct layout *layout) {
   return layout->main_thread_offset
              ? layout->main_thread_offset
              : (uint64_t)layout->size[SIZE_global_State] - layout->size[SIZE_lua_State];
+}
+
+/* From the main thread to the global_State behind it in one block, where the one is not inside the
+ * other: that begins where numbers of eight bytes may begin (struct LG of lstate.c). */
+static inline uint64_t layout_state_distance(const struct layout *layout) {
+  uint64_t end = (uint64_t)layout->block_extra + layout->size[SIZE_lua_State];
+  uint64_t alignment = layout->size[SIZE_TValue] % 8 ? 4 : 8;
+  return (end + alignment - 1) / alignment * alignment - layout->block_extra;
 }
 
 /* ---- Loads from bytes of the target ---------------------------------------------------------- */

@@ -59,7 +59,7 @@ uint64_t vm_block_bytes(const struct vm *vm) {
   uint64_t global = layout->size[SIZE_global_State];
   return layout->main_thread_embedded
              ? global
-             : layout->block_extra + (uint64_t)layout->size[SIZE_lua_State] + global;
+             : layout->block_extra + layout_state_distance(layout) + global;
 }
 
 uint64_t vm_list(struct vm *vm, enum layout_field list) {

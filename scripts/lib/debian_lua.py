@@ -25,11 +25,18 @@ WANTED = {
     "5.4.9": ("lua5.4", ["forky", "sid"]),
     "5.5.1": ("lua5.5", ["forky", "sid"]),
 }
-# Debian's name -> of the folders of libraries, of the program that loads them.
+# Debian's name -> of the folders of libraries, of the program that loads them, and of the one that
+# emulates the processor (package qemu-user-static) where the kernel does not run its programs.
 ARCHITECTURES = {
-    "amd64": ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
-    "i386": ("i386-linux-gnu", "ld-linux.so.2"),
+    "amd64": ("x86_64-linux-gnu", "ld-linux-x86-64.so.2", None),
+    "i386": ("i386-linux-gnu", "ld-linux.so.2", None),
+    "arm64": ("aarch64-linux-gnu", "ld-linux-aarch64.so.1", "qemu-aarch64-static"),
+    "armhf": ("arm-linux-gnueabihf", "ld-linux-armhf.so.3", "qemu-arm-static"),
+    "mipsel": ("mipsel-linux-gnu", "ld.so.1", "qemu-mipsel-static"),
+    "ppc64el": ("powerpc64le-linux-gnu", "ld64.so.2", "qemu-ppc64le-static"),
+    "s390x": ("s390x-linux-gnu", "ld64.so.1", "qemu-s390x-static"),
 }
+EMULATED = [name for name, (_, _, emulator) in ARCHITECTURES.items() if emulator]
 # What the programs need; readline was renamed on the way.
 LIBRARIES = ["libc6", "libtinfo6", "libreadline8t64|libreadline8"]
 
@@ -70,7 +77,7 @@ def mirror() -> str:
 
 class Suites:
     """Packages of other suites, downloaded and unpacked below `folder`; for an architecture that the
-    kernel runs, if not the processor's own."""
+    kernel runs, if not the processor's own, or for one that is emulated."""
 
     def __init__(self, folder: Path, architecture: str = "amd64") -> None:
         self.folder = folder
@@ -182,16 +189,20 @@ class Suites:
             for each in packages:
                 self._run(["dpkg-deb", "-x", str(each.file), str(root)], self.folder)
             (root / "complete").touch()
-        triplet, ld_so = ARCHITECTURES[self.architecture]
+        triplet, ld_so, emulator = ARCHITECTURES[self.architecture]
+        if emulator and not shutil.which(emulator):
+            raise Unavailable(f"{emulator} is not installed")
         libraries = [root / "lib" / triplet, root / "usr/lib" / triplet]
         loaders = [
-            place / ld_so for place in (*libraries, root / "lib64", root / "usr/lib64")
+            place / ld_so
+            for place in (*libraries, root / "lib", root / "lib64", root / "usr/lib64")
         ]
         loader = next((path for path in loaders if path.exists()), None)
         executable = root / "usr/bin" / program
         if not loader or not executable.exists():
             raise Unavailable(f"{package.file.name} holds no {program} that can be run")
         search = ":".join(map(str, libraries))
-        command = [str(loader), "--library-path", search, str(executable)]
+        command = [emulator] if emulator else []
+        command += [str(loader), "--library-path", search, str(executable)]
         self._run([*command, "-v"], self.folder)
         return command

@@ -102,14 +102,14 @@ class Server:
         """Lets it go on; returns what it prints."""
         return self.process.communicate("\n", timeout=60)[0]
 
-    def abort(self, core):
+    def abort(self, core, pattern_of_cores="core*"):
         pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
         if "|" in pattern or "/" in pattern:
             self.process.kill()
             pytest.skip(f"the kernel sends cores elsewhere: core_pattern is {pattern}")
         self.process.send_signal(6)
         self.process.communicate(timeout=60)
-        written = list(core.parent.glob("core*"))
+        written = list(core.parent.glob(pattern_of_cores))
         if not written:
             pytest.skip("the kernel wrote no core; is the hard limit of `ulimit -c` 0?")
         written[0].rename(core)

@@ -61,7 +61,7 @@ static void put_names(const struct layout *layout, uint64_t global) {
 static struct mock_vm put_vm(const struct layout *layout, int extra) {
   uint64_t space = extra == NO_SPACE ? layout->block_extra : (uint64_t)extra;
   struct mock_vm vm = {.thread = BLOCK + space};
-  vm.global = vm.thread + layout->size[SIZE_lua_State];
+  vm.global = vm.thread + layout_state_distance(layout);
   if (layout->main_thread_embedded) {
     vm.global = BLOCK;
     vm.thread = BLOCK + layout_main_thread_offset(layout) - layout->block_extra + space;
