@@ -96,7 +96,7 @@ static struct inspect_error *show(struct backtraces *all, struct vm_threads *thr
   if (!all->first) all->first = row->address;
   if (all->is_begun) page_blank(context->document);
   all->is_begun = true;
-  return bt_stack(context, &all->lines, threads, row, all->stacks);
+  return bt_show(context, &all->lines, threads, row, all->stacks);
 }
 
 /* "1,204 more coroutines: 1,190 suspended, 14 finished" */
@@ -133,12 +133,17 @@ static bool has_stack(const struct thread_row *row) {
 
 static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *threads,
                                      struct data *chains) {
-  page_resumes(all, threads);
+  const struct thread_row *running =
+      threads->chain.count ? &threads->list.items[threads->chain.items[0]] : NULL;
+  bool is_told =
+      all->context->options->native && running && bt_is_native(all->context, threads, running);
+  if (!is_told) page_resumes(all, threads);
   data_chain(all, threads, chains);
   for (size_t i = 0; i < threads->list.count; i++) {
     const struct thread_row *row = &threads->list.items[i];
     bool is_failed =
         row->object == threads->owner->main_thread && row->status == THREAD_STATUS_ERROR;
+    if (all->context->options->native && bt_is_native(all->context, threads, row)) continue;
     if (row->in_chain || is_failed || (all->context->options->all && has_stack(row)))
       TRY(show(all, threads, row));
   }
@@ -164,11 +169,20 @@ static void page_idle(struct backtraces *all, uint64_t vms, uint64_t coroutines)
   line_words(line, STYLE_PLAIN, coroutines == 1 ? " coroutine" : " coroutines");
 }
 
+/* What runs on OS threads, in one traceback each. */
+static struct inspect_error *show_native(struct backtraces *all, const struct thread_row *only) {
+  struct command_context *context = all->context;
+  return bt_native(context, &all->lines, all->vms, all->vm_count, only);
+}
+
+/* With --native what runs is shown by OS thread, and below that only what is not. */
 static struct inspect_error *show_all(struct backtraces *all) {
   struct data *chains = data_array(all->context->data, "chains");
   bool counts_idle = all->vm_count > 1 && !all->context->options->all;
   uint64_t idle = 0, coroutines = 0;
   all->stacks = data_array(all->context->data, "stacks");
+  if (all->context->options->native) TRY(show_native(all, NULL));
+  all->is_begun = all->context->options->native;
   for (int rank = 0; rank <= 2; rank++)
     for (size_t i = 0; i < all->vm_count; i++) {
       struct vm_threads *threads = &all->vms[i];
@@ -198,8 +212,12 @@ static struct inspect_error *show_one(struct backtraces *all, object_id object) 
   all->stacks = data_array(all->context->data, "stacks");
   for (size_t i = 0; i < all->vm_count; i++)
     for (size_t j = 0; j < all->vms[i].list.count; j++)
-      if (all->vms[i].list.items[j].object == object)
-        return show(all, &all->vms[i], &all->vms[i].list.items[j]);
+      if (all->vms[i].list.items[j].object == object) {
+        const struct thread_row *row = &all->vms[i].list.items[j];
+        if (all->context->options->native && bt_is_native(all->context, &all->vms[i], row))
+          return show_native(all, row);
+        return show(all, &all->vms[i], row);
+      }
   return error_at(INSPECT_ERROR_NOT_FOUND, heap_address(&session->heap, object),
                   "lua-bt --all lists the threads with their addresses", "%s is no coroutine: %s",
                   all->context->options->object->source,
@@ -254,6 +272,7 @@ static void page_next(struct backtraces *all) {
   line_words(line, STYLE_MUTED, "next");
   line_tab(line, 14);
   if (!options->locals) line_words(line, STYLE_MUTED, "lua-bt --locals   ");
+  if (!options->native) line_words(line, STYLE_MUTED, "lua-bt --native   ");
   if (!options->all && !options->object) line_words(line, STYLE_MUTED, "lua-bt --all   ");
   line_words(line, STYLE_MUTED, "lua-coroutines   ");
   if (all->first) line_printf(line, STYLE_MUTED, "lua-paths 0x%" PRIx64 "   ", all->first);

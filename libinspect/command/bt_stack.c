@@ -5,16 +5,9 @@
 
 #include <inttypes.h>
 
-enum { DEFAULT_FRAMES = 22, MOST_LOCALS = 40, TEXT_COLUMN = 7, C_COLUMN = 60 };
+#include "lua/function.h"
 
-struct stack {
-  struct command_context *context;
-  struct vm_threads *threads;
-  const struct thread_row *row;
-  struct value_lines *lines;
-  struct traceback traceback;
-  struct data *data, *frames;
-};
+enum { DEFAULT_FRAMES = 22, MOST_LOCALS = 40 };
 
 /* ---- Variables ------------------------------------------------------------------------------- */
 
@@ -30,13 +23,13 @@ static const char *local_name(const struct lua_local *local, struct arena *arena
   return name;
 }
 
-static bool show_local(struct stack *stack, const struct lua_local *local, struct data *list) {
+static bool show_local(struct bt_stack *stack, const struct lua_local *local, struct data *list) {
   static const char *const KINDS[] = {"local", "vararg", "temporary"};
   struct command_context *context = stack->context;
   const char *name = local_name(local, context->arena);
   const char *value = value_line(stack->lines, stack->threads->owner, local->value);
   if (!name || !value) return false;
-  struct line *line = page_line(context->document, TEXT_COLUMN + 4);
+  struct line *line = page_line(context->document, BT_TEXT_COLUMN + 4);
   line_cell(line, local->kind == LOCAL_NAMED ? STYLE_KEY : STYLE_MUTED, cell_words(name));
   line_words(line, STYLE_PLAIN, " = ");
   line_cell(line, STYLE_PLAIN, cell_words(value));
@@ -51,7 +44,7 @@ static bool show_local(struct stack *stack, const struct lua_local *local, struc
   return true;
 }
 
-static bool show_locals(struct stack *stack, size_t level, struct data *frame) {
+static bool show_locals(struct bt_stack *stack, size_t level, struct data *frame) {
   struct lua_locals locals = {0};
   uint64_t more = 0;
   bool fits = traceback_locals(&stack->traceback, level, MOST_LOCALS, &locals, &more);
@@ -60,7 +53,7 @@ static bool show_locals(struct stack *stack, size_t level, struct data *frame) {
     fits = show_local(stack, &locals.items[i], list);
   data_cell(frame, "more_locals", cell_count(more));
   if (more) {
-    struct line *line = page_line(stack->context->document, TEXT_COLUMN + 4);
+    struct line *line = page_line(stack->context->document, BT_TEXT_COLUMN + 4);
     line_cell(line, STYLE_MUTED, cell_count(more));
     line_words(line, STYLE_MUTED, " more");
   }
@@ -71,33 +64,26 @@ static bool show_locals(struct stack *stack, size_t level, struct data *frame) {
 /* ---- Frames ---------------------------------------------------------------------------------- */
 
 /* "luaB_pcall" for the code of a C function, NULL if its name is not known or it is none. */
-static const char *c_name(struct stack *stack, const struct lua_frame *frame) {
-  struct vm *vm = &stack->threads->owner->vm;
-  uint64_t code = frame->function.bits;
+static const char *c_name(struct bt_stack *stack, const struct lua_frame *frame) {
   if (frame->kind != FRAME_C) return NULL;
-  if (frame->function.tag != TAG_LIGHT_FUNCTION) {
-    const uint8_t *closure =
-        memory_view(&vm->memory, frame->function.bits, vm->layout->place[CClosure_upvalue].offset);
-    if (!closure) return NULL;
-    code = load_field(vm->layout, closure, CClosure_f);
-  }
-  return heap_c_function_name(&stack->context->session->heap, code);
+  uint64_t code = c_function_code(&stack->threads->owner->vm, frame->function);
+  return code ? heap_c_function_name(&stack->context->session->heap, code) : NULL;
 }
 
-static void page_frame(struct stack *stack, size_t level, const struct lua_frame *frame,
-                       const char *symbol) {
+static void page_frame(struct bt_stack *stack, size_t level, const struct lua_frame *frame,
+                       const char *symbol, const char *native) {
   struct document *document = stack->context->document;
   struct line *line = page_line(document, 2);
   line_printf(line, STYLE_MUTED, "#%zu", level);
-  line_tab(line, TEXT_COLUMN);
+  line_tab(line, BT_TEXT_COLUMN);
   line_cell(line, STYLE_PLAIN, cell_words(frame->text));
   if (frame->is_approximate) line_words(line, STYLE_MUTED, "   (about here: it was running)");
-  if (symbol && (!frame->name || strcmp(symbol, frame->name) != 0)) {
-    line_tab(line, C_COLUMN);
-    line_printf(line, STYLE_MUTED, "C function %s", symbol);
-  }
+  bool has_symbol = symbol && (!frame->name || strcmp(symbol, frame->name) != 0);
+  if (has_symbol || (native && frame->kind == FRAME_C)) line_tab(line, BT_C_COLUMN);
+  if (has_symbol) line_printf(line, STYLE_MUTED, "C function %s%s", symbol, native ? ", " : "");
+  if (native && frame->kind == FRAME_C) line_cell(line, STYLE_MUTED, cell_words(native));
   if (frame->is_tail_call)
-    line_words(page_line(document, TEXT_COLUMN), STYLE_MUTED, "(...tail calls...)");
+    line_words(page_line(document, BT_TEXT_COLUMN), STYLE_MUTED, "(...tail calls...)");
 }
 
 static void data_frame(struct data *row, size_t level, const struct lua_frame *frame,
@@ -120,35 +106,34 @@ static void data_frame(struct data *row, size_t level, const struct lua_frame *f
                 : cell_null());
 }
 
-static bool show_frame(struct stack *stack, size_t level) {
+bool bt_frame(struct bt_stack *stack, size_t level, const char *native, struct data *row) {
   struct lua_frame frame;
   if (!traceback_frame(&stack->traceback, level, stack->context->arena, &frame)) return false;
   const char *symbol = c_name(stack, &frame);
-  struct data *row = data_object(stack->frames, NULL);
-  page_frame(stack, level, &frame, symbol);
+  page_frame(stack, level, &frame, symbol, native);
   data_frame(row, level, &frame, symbol);
   return !stack->context->options->locals || show_locals(stack, level, row);
 }
 
 /* From `first` to `end` - 1, as far as the user wants to wait. */
-static bool show_range(struct stack *stack, size_t first, size_t end) {
+static bool show_range(struct bt_stack *stack, size_t first, size_t end) {
   enum { REPORT_EVERY = 1 << 8 };
   for (size_t i = first; i < end; i++) {
     if (i % REPORT_EVERY == 0 && work_stops(stack->context->work, "reading frames", i, end))
       return true;
-    if (!show_frame(stack, i)) return false;
+    if (!bt_frame(stack, i, NULL, data_object(stack->frames, NULL))) return false;
   }
   return true;
 }
 
-static void page_skipped(struct stack *stack, uint64_t count) {
-  struct line *line = page_line(stack->context->document, TEXT_COLUMN);
+static void page_skipped(struct bt_stack *stack, uint64_t count) {
+  struct line *line = page_line(stack->context->document, BT_TEXT_COLUMN);
   line_words(line, STYLE_MUTED, "... ");
   line_cell(line, STYLE_MUTED, cell_count(count));
   line_words(line, STYLE_MUTED, " more frames: --frames N");
 }
 
-static bool show_frames(struct stack *stack) {
+static bool show_frames(struct bt_stack *stack) {
   size_t count = stack->traceback.calls.count, first = count, last = 0;
   uint64_t most =
       stack->context->options->frames ? stack->context->options->frames : DEFAULT_FRAMES;
@@ -196,7 +181,7 @@ const char *bt_error_words(struct value_lines *lines, struct heap_vm *owner,
   return words;
 }
 
-static void page_thread(struct stack *stack, const char *main, const char *error) {
+static void page_thread(struct bt_stack *stack, const char *main, const char *error) {
   const struct vm_threads *threads = stack->threads;
   bool is_main = stack->row->object == threads->owner->main_thread;
   struct line *line = page_line(stack->context->document, 0);
@@ -209,7 +194,7 @@ static void page_thread(struct stack *stack, const char *main, const char *error
   if (main && !is_main) line_printf(line, STYLE_PLAIN, "   function %s", main);
 }
 
-static void data_thread(struct stack *stack, const char *main, const char *error,
+static void data_thread(struct bt_stack *stack, const char *main, const char *error,
                         const char *fault) {
   const struct vm_threads *threads = stack->threads;
   struct data *data = stack->data;
@@ -224,21 +209,34 @@ static void data_thread(struct stack *stack, const char *main, const char *error
   data_cell(data, "fault", cell_words(fault));
 }
 
-struct inspect_error *bt_stack(struct command_context *context, struct value_lines *lines,
-                               struct vm_threads *threads, const struct thread_row *row,
-                               struct data *stacks) {
-  struct stack stack = {.context = context, .lines = lines, .threads = threads, .row = row};
-  const char *fault = vm_threads_open(threads, row, &stack.traceback);
+void bt_open(struct bt_stack *stack, struct command_context *context, struct value_lines *lines,
+             struct vm_threads *threads, const struct thread_row *row) {
+  *stack = (struct bt_stack){.context = context, .lines = lines, .threads = threads, .row = row};
+  stack->fault = vm_threads_open(threads, row, &stack->traceback);
+}
+
+void bt_heading(struct bt_stack *stack, struct data *data) {
+  struct command_context *context = stack->context;
   const char *main =
-      fault ? NULL : thread_main_name(context->session, &stack.traceback, context->arena);
+      stack->fault ? NULL : thread_main_name(context->session, &stack->traceback, context->arena);
   struct lua_value value;
-  const char *error = !fault && traceback_error(&stack.traceback, &value)
-                          ? bt_error_words(lines, threads->owner, value)
+  const char *error = !stack->fault && traceback_error(&stack->traceback, &value)
+                          ? bt_error_words(stack->lines, stack->threads->owner, value)
                           : NULL;
-  stack.data = data_object(stacks, NULL);
-  page_thread(&stack, main, error);
-  data_thread(&stack, main, error, fault);
+  stack->data = data;
+  page_thread(stack, main, error);
+  data_thread(stack, main, error, stack->fault);
+}
+
+void bt_close(struct bt_stack *stack) { traceback_close(&stack->traceback); }
+
+struct inspect_error *bt_show(struct command_context *context, struct value_lines *lines,
+                              struct vm_threads *threads, const struct thread_row *row,
+                              struct data *stacks) {
+  struct bt_stack stack;
+  bt_open(&stack, context, lines, threads, row);
+  bt_heading(&stack, data_object(stacks, NULL));
   bool fits = show_frames(&stack);
-  traceback_close(&stack.traceback);
+  bt_close(&stack);
   return fits ? NULL : error_no_memory();
 }

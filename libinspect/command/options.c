@@ -85,6 +85,11 @@ const struct option option_locals = {
     {"locals", 0, NULL, "show the variables of each frame: locals, extra arguments, temporaries"},
     .value = VALUE_FLAG,
     .offset = FIELD(locals)};
+const struct option option_native = {
+    {"native", 0, NULL,
+     "show each thread of the operating system: its C frames among the Lua calls"},
+    VALUE_FLAG,
+    .offset = FIELD(native)};
 const struct option option_frames = {
     {"frames", 0, "N", "show N frames of a stack at most, the innermost and the outermost"},
     .value = VALUE_COUNT,

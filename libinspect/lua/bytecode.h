@@ -22,7 +22,8 @@ struct bytecode_family {
   unsigned release; /* the first it stands for: 50404 is 5.4.4 */
   const struct operation *operations;
   unsigned operation_count;
-  uint32_t tail_bit, hook_bit, finalizer_bit; /* of CallInfo.callstatus (lstate.h: CIST_) */
+  uint32_t tail_bit, hook_bit, finalizer_bit; /* of CallInfo.callstatus (lstate.h: CIST_)    */
+  uint32_t fresh_bit; /* a Lua function that its own luaV_execute runs; 0: all are, up to 5.4.1 */
   enum environment_rule environment;
   bool marks_finalizer; /* up to 5.4.3: a call that runs a finalizer is itself called __gc    */
   bool order_names;     /* up to 5.4.2: comparisons are called `order`, closing `close`       */

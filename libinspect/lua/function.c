@@ -48,6 +48,15 @@ const char *function_load(struct vm *vm, uint64_t address, struct lua_function *
   return load_lua(vm, function) ? load_c(vm, function) : NULL;
 }
 
+uint64_t c_function_code(struct vm *vm, struct lua_value value) {
+  const struct layout *layout = vm->layout;
+  if (value.tag == TAG_LIGHT_FUNCTION) return value.bits;
+  if (value.tag != (TAG_C_FUNCTION | TAG_COLLECTABLE)) return 0;
+  const uint8_t *closure =
+      memory_view(&vm->memory, value.bits, layout->place[CClosure_upvalue].offset);
+  return closure ? load_field(layout, closure, CClosure_f) : 0;
+}
+
 bool function_upvalue(struct vm *vm, const struct lua_function *function, uint64_t index,
                       struct lua_value *value) {
   const struct layout *layout = vm->layout;

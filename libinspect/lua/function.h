@@ -18,6 +18,10 @@ struct lua_function {
 
 const char *function_load(struct vm *vm, uint64_t address, struct lua_function *function);
 
+/* Where the code of a C function begins, with or without upvalues; 0 if it is none or cannot be
+ * read. */
+uint64_t c_function_code(struct vm *vm, struct lua_value value);
+
 /* The value of upvalue `index` (from 0); false if it cannot be read. */
 bool function_upvalue(struct vm *vm, const struct lua_function *function, uint64_t index,
                       struct lua_value *value);

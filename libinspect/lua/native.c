@@ -7,15 +7,6 @@
 
 enum { MOST_THREADS = 64, DEPTH = 1 << 16, RED_ZONE = 128 };
 
-static uint64_t word_at(const struct source *source, const uint8_t *bytes) {
-  uint64_t word = 0;
-  for (unsigned i = 0; i < source->pointer_size; i++) {
-    unsigned at = source->big_endian ? source->pointer_size - 1 - i : i;
-    word |= (uint64_t)bytes[at] << 8 * i;
-  }
-  return word;
-}
-
 static bool take(uint64_t word, uint64_t first, uint64_t last, struct native_words *result) {
   return word < first || word >= last || vector_push(result, word);
 }
@@ -32,7 +23,7 @@ static bool take_words(const struct source *source, const struct source_segment 
                        uint64_t start, uint64_t end, uint64_t first, uint64_t last,
                        struct native_words *result) {
   for (uint64_t at = start, word = source->pointer_size; at < end && end - at >= word; at += word)
-    if (!take(word_at(source, segment->bytes + (at - segment->start)), first, last, result))
+    if (!take(source_word(source, segment->bytes + (at - segment->start)), first, last, result))
       return false;
   return true;
 }

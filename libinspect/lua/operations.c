@@ -62,13 +62,13 @@ static const struct operation OPERATIONS_551[] = {
 
 #define TABLE(rows) .operations = (rows), .operation_count = sizeof(rows) / sizeof *(rows)
 /* lstate.h: CIST_TAIL, CIST_HOOKED, CIST_FIN */
-#define BITS(tail, hook, finalizer)                                                                \
+#define BITS(tail, hook, finalizer, fresh)                                                         \
   .tail_bit = UINT32_C(1) << (tail), .hook_bit = UINT32_C(1) << (hook),                            \
-  .finalizer_bit = UINT32_C(1) << (finalizer)
+  .finalizer_bit = UINT32_C(1) << (finalizer), .fresh_bit = (fresh)
 
-#define BITS_540 BITS(4, 2, 6)
-#define BITS_54  BITS(5, 3, 7)
-#define BITS_55  BITS(22, 20, 24)
+#define BITS_540 BITS(4, 2, 6, 0)
+#define BITS_54  BITS(5, 3, 7, UINT32_C(1) << 2)
+#define BITS_55  BITS(22, 20, 24, UINT32_C(1) << 16)
 
 static const struct bytecode_family FAMILIES[] = {
     {50400, TABLE(OPERATIONS_54), BITS_540, .marks_finalizer = true, .order_names = true},

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "source/core.h"
 #include "source/debug_info.h"
+#include "source/unwind.h"
 
 static const char make_core_hint[] =
     "give the core of a process, e.g. one made with `gcore PID` or left behind by a crash";
@@ -230,6 +231,7 @@ struct inspect_error *source_open_core(const char *path, const char *exe, const 
 void source_close(struct source *source) {
   if (!source) return;
   if (source->elf) {
+    source_free_unwind(source);
     source_free_symbols(source);
     source_free_debug_info(source);
     source_free_files(source);

@@ -29,6 +29,7 @@ struct source_elf {
   struct VECTOR(struct source_disk_file) files;
   struct VECTOR(struct source_module_info) debug_infos;
   struct source_symbols *symbols; /* NULL until the first source_symbol */
+  struct source_unwind *unwind;   /* NULL until the first source_unwind */
 };
 
 /* memory.c: segments, gaps and missing bytes from the program headers. */

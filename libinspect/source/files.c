@@ -47,8 +47,7 @@ static bool is_module_start(const struct source *source, size_t index) {
   return index == 0 || mapping[-1].end != mapping->start || !is_same_path(&mapping[-1], mapping);
 }
 
-/* Where the first byte of the mapping's file is mapped; 0 if it is not. */
-static uint64_t base_of(const struct source *source, const struct source_mapping *mapping) {
+uint64_t source_mapping_base(const struct source *source, const struct source_mapping *mapping) {
   const struct source_mapping *own = source_mapping_at(source, mapping->start);
   if (!own) return 0;
   for (size_t i = (size_t)(own - source->mappings) + 1; i-- > 0;) {
@@ -180,7 +179,7 @@ const struct source_disk_file *source_disk_file(struct source *source,
                                                 const struct source_mapping *mapping) {
   struct source_elf *elf = source->elf;
   if (!elf) return NULL;
-  uint64_t base = base_of(source, mapping);
+  uint64_t base = source_mapping_base(source, mapping);
   struct source_disk_file *file = NULL;
   for (size_t i = 0; i < elf->files.count && !file; i++) {
     struct source_disk_file *known = &elf->files.items[i];

@@ -147,3 +147,12 @@ const uint8_t *source_view(const struct source *source, uint64_t address, uint64
   if (!segment || size > segment->end - address) return NULL;
   return segment->bytes + (address - segment->start);
 }
+
+uint64_t source_word(const struct source *source, const uint8_t *bytes) {
+  uint64_t word = 0;
+  for (unsigned i = 0; i < source->pointer_size; i++) {
+    unsigned at = source->big_endian ? source->pointer_size - 1 - i : i;
+    word |= (uint64_t)bytes[at] << 8 * i;
+  }
+  return word;
+}

@@ -80,11 +80,17 @@ void source_close(struct source *source);
  * Valid until source_close. */
 const uint8_t *source_view(const struct source *source, uint64_t address, uint64_t size);
 
+/* The pointer-sized word at `bytes`, which a view has given. */
+uint64_t source_word(const struct source *source, const uint8_t *bytes);
+
 /* The segment that holds the address, or NULL. */
 const struct source_segment *source_segment_at(const struct source *source, uint64_t address);
 
 /* The mapped file that covers the address, or NULL. */
 const struct source_mapping *source_mapping_at(const struct source *source, uint64_t address);
+
+/* Where the first byte of the mapping's file is mapped; 0 if it is not. */
+uint64_t source_mapping_base(const struct source *source, const struct source_mapping *mapping);
 
 /* The name of the function or variable that starts at or contains an address, with the files found
  * through libdwfl (main program, shared libraries; symbol table or dynamic symbols). False if there
