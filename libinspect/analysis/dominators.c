@@ -1,216 +1,294 @@
-/* dominators.c - dominator tree with leaves, its numbering, retained sizes.
+/* dominators.c - the dominator tree, its numbering, retained sizes.
  *
- * The inner objects come from semi_nca.c. Leaves (strings, above all), which get most references of
- * a heap, need none of that: a leaf is dominated by the nearest common ancestor of its holders, and
- * that is the nearest common ancestor of the first and the last of them in a preorder of the
- * dominator tree. So one pass over the references notes the two extremes for every leaf. Before
- * that the same is done for twigs, which are no holders but of leaves: they get the numbers after
- * those of the inner objects, and are inner ones from then on.
+ * Objects lie in three layers (layers.h). The dominators of inner objects come from semi_nca.c.
+ * Twigs and leaves need none of that: one with a single holder is dominated by it, the others are
+ * attached (attach.c).
  *
- * Numbers of inner objects grow from dominator to dominated: sums over subtrees are loops
- * downwards, preorder intervals are handed out in loops upwards, from a parent's interval to its
- * children. Arrays change hands rather than being allocated; each step says what it leaves where.
- */
+ * What an object retains is summed from the leaves upwards, preorder intervals are handed out
+ * downwards: leaves and twigs in loops over objects, inner objects in loops over their numbers,
+ * which grow from dominator to dominated. Until its interval is known, leave[] of an object counts
+ * the leaves and twigs below; while others are placed in its interval, leave[] is the last place
+ * taken. In a loop over objects each thread takes care of a range of dominators, and reads all. */
 #include "analysis/dominators.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/holding.h"
-#include "analysis/semi_nca.h"
+#include "analysis/attach.h"
 #include "base/large.h"
+#include "base/parallel.h"
 #include "base/radix.h"
 
-enum { LOOK_AHEAD = 16, CHECK_EVERY = 1 << 16 };
+enum { LOOK_AHEAD = 16 };
 
-/* Sizes of the inner subtrees into size[], places in a preorder from 1 into place[]. */
-static void place_inner(const struct semi_nca *tree, uint32_t *size, uint32_t *place) {
-  for (uint32_t i = 0; i <= tree->count; i++)
-    size[i] = 1;
-  for (uint32_t i = tree->count; i; i--)
-    size[tree->dominator[i]] += size[i];
-  /* While children are being placed, size[] of a parent is the place of its next child. */
-  place[0] = 1;
-  size[0] = 2;
-  for (uint32_t i = 1; i <= tree->count; i++) {
-    uint32_t *next = &size[tree->dominator[i]];
-    place[i] = *next;
-    *next += size[i];
-    size[i] = place[i] + 1;
-  }
+struct building {
+  struct holding holding;
+  struct layers layers;
+  struct inner_graph inner;
+  struct semi_nca tree;
+  struct dominators *result;
+  const struct work *work;
+  size_t parts;
+  uint32_t next; /* place for the next object that nothing dominates */
+};
+
+/* The dominators that are a thread's. */
+struct share {
+  object_id begin, end;
+  bool has_roots; /* also of what nothing dominates */
+};
+
+static struct share share_of(const struct building *building, size_t part) {
+  uint64_t count = building->result->object_count;
+  return (struct share){.begin = (object_id)(count * part / building->parts),
+                        .end = (object_id)(count * (part + 1) / building->parts),
+                        .has_roots = part == 0};
 }
 
-/* The extremes of the places of a leaf's holders; 0: none yet. */
-static inline void widen(uint32_t *least, uint32_t *most, object_id leaf, uint32_t place) {
-  if (!least[leaf] || place < least[leaf]) least[leaf] = place;
-  if (place > most[leaf]) most[leaf] = place;
+static inline bool is_in(const struct share *share, object_id dominator) {
+  return (dominator >= share->begin && dominator < share->end) ||
+         (dominator == HELD_BY_ROOTS && share->has_roots);
 }
 
-static void widen_root(const struct bitset *outer, uint32_t *least, uint32_t *most,
-                       object_id root) {
-  if (root < outer->size && bitset_has(outer, root)) widen(least, most, root, 1);
+static inline object_id parent_of(const struct building *building, object_id object) {
+  return __atomic_load_n(&building->result->parent[object], __ATOMIC_RELAXED);
 }
 
-/* Of the objects in `outer`. */
-static struct inspect_error *find_extremes(const struct holding *holding,
-                                           const struct bitset *outer, struct semi_nca *tree,
-                                           const uint32_t *place, uint32_t *most,
-                                           const struct work *work) {
-  const struct graph *graph = holding->graph;
-  uint32_t *least = tree->number; /* of inner objects it stays the number */
-  for (size_t i = 0; i < graph->root_count; i++)
-    if (root_keeps(graph->roots[i].kind)) widen_root(outer, least, most, graph->roots[i].object);
-  for (uint32_t object = next_with_flags(graph, 0, OBJECT_FIXED); object < graph->object_count;
-       object = next_with_flags(graph, object + 1, OBJECT_FIXED))
-    widen_root(outer, least, most, object);
-  for (object_id object = 0; object < graph->object_count; object++) {
-    if (object % CHECK_EVERY == 0 &&
-        work_stops(work, "retained sizes", object, graph->object_count))
-      return error_interrupted();
-    if (!bitset_has(&holding->inner, object) || !tree->number[object]) continue;
-    uint32_t here = place[tree->number[object]];
-    struct held held = held_begin(holding, object);
-    for (object_id target; held_next(holding, &held, &target);)
-      if (bitset_has(outer, target)) widen(least, most, target, here);
-  }
-  return NULL;
+/* The dominator of an object that comes some places later, if it is in the share. */
+static inline object_id parent_ahead(const struct building *building, const struct share *share,
+                                     object_id object) {
+  const struct dominators *result = building->result;
+  if (result->object_count - object <= LOOK_AHEAD) return NO_OBJECT;
+  object_id parent = parent_of(building, object + LOOK_AHEAD);
+  return parent >= share->begin && parent < share->end ? parent : NO_OBJECT;
 }
 
-/* Leaves number[] of each object in `outer` as that of its dominator plus 1, 0 if not reached.
- * `number_at` is room for a number at each place. */
-static struct inspect_error *attach(const struct holding *holding, const struct bitset *outer,
-                                    struct semi_nca *tree, uint32_t *number_at,
-                                    const struct work *work) {
-  uint32_t *most = tree->spare[0], *place = tree->spare[1];
-  const struct number_pair *pairs = tree->pairs;
-  place_inner(tree, most, place);
-  memset(most, 0, ((size_t)holding->graph->object_count + 1) * sizeof *most);
-  TRY(find_extremes(holding, outer, tree, place, most, work));
-  for (uint32_t i = 0; i <= tree->count; i++)
-    number_at[place[i]] = i;
-  for (uint64_t word = 0; word < outer->size / 64 + 1; word++)
-    for (uint64_t bits = outer->words[word]; bits; bits &= bits - 1) {
-      object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
-      if (!most[object]) continue;
-      uint32_t least = tree->number[object], above = number_at[most[object]];
-      while (place[above] > least)
-        above = place[pairs[above].up] > least ? pairs[above].up : tree->dominator[above];
-      tree->number[object] = above + 1;
+/* ---- Sums -------------------------------------------------------------------------------------
+ */
+
+static void sum_leaves(void *context, size_t part) {
+  struct building *building = context;
+  const struct dominators *result = building->result;
+  const struct graph *graph = building->holding.graph;
+  const struct bitset *leaves = &building->layers.leaves;
+  struct share share = share_of(building, part);
+  for (uint64_t word = 0; word < leaves->size / 64 + 1; word++)
+    for (uint64_t bits = leaves->words[word]; bits; bits &= bits - 1) {
+      object_id leaf = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      object_id parent = parent_of(building, leaf), ahead = parent_ahead(building, &share, leaf);
+      if (ahead != NO_OBJECT) {
+        __builtin_prefetch(&result->retained[ahead], 1);
+        __builtin_prefetch(&result->leave[ahead], 1);
+      }
+      if (parent == HELD_BY_ROOTS || !is_in(&share, parent)) continue;
+      result->retained[parent] += graph_bytes(graph, leaf);
+      result->leave[parent]++;
     }
-  return NULL;
 }
 
-/* Makes attached twigs inner objects. */
-static void join_twigs(struct holding *holding, struct semi_nca *tree) {
-  for (uint64_t word = 0; word < holding->twigs.size / 64 + 1; word++) {
-    for (uint64_t bits = holding->twigs.words[word]; bits; bits &= bits - 1) {
+static void sum_twigs(void *context, size_t part) {
+  struct building *building = context;
+  const struct dominators *result = building->result;
+  const struct graph *graph = building->holding.graph;
+  const struct bitset *twigs = &building->layers.twigs;
+  struct share share = share_of(building, part);
+  for (uint64_t word = 0; word < twigs->size / 64 + 1; word++)
+    for (uint64_t bits = twigs->words[word]; bits; bits &= bits - 1) {
       object_id twig = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
-      if (!tree->number[twig]) continue;
-      uint32_t above = tree->number[twig] - 1, number = ++tree->count;
-      tree->number[twig] = number;
-      tree->vertex[number] = twig;
-      tree->dominator[number] = above;
-      tree->pairs[number] = semi_nca_jump(tree->pairs, above);
+      object_id parent = parent_of(building, twig), ahead = parent_ahead(building, &share, twig);
+      if (ahead != NO_OBJECT) {
+        __builtin_prefetch(&result->retained[ahead], 1);
+        __builtin_prefetch(&result->leave[ahead], 1);
+      }
+      if (parent == HELD_BY_ROOTS || !is_in(&share, parent)) continue;
+      result->retained[parent] += result->retained[twig] + graph_bytes(graph, twig);
+      result->leave[parent] += result->leave[twig] + 1;
     }
-    holding->inner.words[word] |= holding->twigs.words[word];
+}
+
+/* ---- Inner objects ----------------------------------------------------------------------------
+ */
+
+/* Sums up to the roots, and finds the place of each number; what lies below it that is no inner
+ * object comes last in its interval. */
+static void number_inner(struct building *building) {
+  const struct semi_nca *tree = &building->tree;
+  const struct dominators *result = building->result;
+  uint32_t *size = tree->spare[0], *next = tree->spare[1];
+  uint64_t *bytes = (uint64_t *)(void *)tree->pairs;
+  size[0] = 0;
+  bytes[0] = 0;
+  for (uint32_t i = 1; i <= tree->count; i++) {
+    if (i + LOOK_AHEAD <= tree->count) {
+      object_id ahead = tree->vertex[i + LOOK_AHEAD];
+      __builtin_prefetch(&result->leave[ahead]);
+      __builtin_prefetch(&result->retained[ahead]);
+      __builtin_prefetch(&building->holding.graph->bytes[ahead]);
+    }
+    object_id object = tree->vertex[i];
+    size[i] = result->leave[object] + 1;
+    bytes[i] = result->retained[object] + graph_bytes(building->holding.graph, object);
   }
-}
-
-/* The number of an object's dominator in the tree; false if the object is not reached. */
-static inline bool dominator_of(const struct holding *holding, const struct semi_nca *tree,
-                                object_id object, uint32_t *above) {
-  uint32_t number = tree->number[object];
-  if (!number) return false;
-  *above = bitset_has(&holding->inner, object) ? tree->dominator[number] : number - 1;
-  return true;
-}
-
-/* The memory of `pairs` becomes retained[]. */
-static void sum_retained(const struct holding *holding, struct semi_nca *tree,
-                         struct dominators *result) {
-  const struct graph *graph = holding->graph;
-  uint64_t *retained = result->retained = (uint64_t *)(void *)tree->pairs;
-  tree->pairs = NULL;
-  memset(retained, 0, ((size_t)graph->object_count + 1) * sizeof *retained);
-  for (object_id object = 0; object < graph->object_count; object++) {
-    uint32_t above;
-    result->parent[object] = NO_OBJECT;
-    if (!dominator_of(holding, tree, object, &above)) continue;
-    result->parent[object] = tree->vertex[above];
-    uint64_t bytes = graph_bytes(graph, object);
-    retained[object] += bytes;
-    if (above && !bitset_has(&holding->inner, object)) retained[tree->vertex[above]] += bytes;
-  }
-  for (uint32_t i = tree->count; i; i--)
-    if (tree->dominator[i]) retained[tree->vertex[tree->dominator[i]]] += retained[tree->vertex[i]];
-}
-
-/* Sizes of subtrees, leaves included, into size[]; places of inner objects, and behind them room
- * for their leaves: place[] by number from 1, next[] the first place not taken in its interval. */
-static void number_inner(const struct holding *holding, const struct semi_nca *tree,
-                         uint32_t *place, uint32_t *next) {
-  uint32_t *size = next;
-  for (uint32_t i = 0; i <= tree->count; i++)
-    size[i] = 1;
-  for (object_id leaf = 0; leaf < holding->graph->object_count; leaf++)
-    if (tree->number[leaf] && bitset_has(&holding->leaves, leaf)) size[tree->number[leaf] - 1]++;
-  for (uint32_t i = tree->count; i; i--)
+  for (uint32_t i = tree->count; i; i--) {
     size[tree->dominator[i]] += size[i];
+    bytes[tree->dominator[i]] += bytes[i];
+  }
   next[0] = 1; /* the virtual root takes no place */
   for (uint32_t i = 1; i <= tree->count; i++) {
-    uint32_t *above = &next[tree->dominator[i]];
-    place[i] = *above;
+    uint32_t *above = &next[tree->dominator[i]], place = *above;
     *above += size[i];
-    next[i] = place[i] + 1;
+    next[i] = place + 1;
+    size[i] = place;
   }
+  building->next = next[0];
 }
 
-/* number[] becomes enter[], dominator[] becomes leave[]. */
-static void number_all(const struct holding *holding, struct semi_nca *tree,
-                       struct dominators *result) {
-  uint32_t count = holding->graph->object_count;
-  uint32_t *place = tree->spare[0], *next = tree->spare[1];
-  number_inner(holding, tree, place, next);
-  uint32_t *enter = result->enter = tree->number, *leave = result->leave = tree->dominator;
-  tree->number = tree->dominator = NULL;
-  for (object_id leaf = 0; leaf < count; leaf++)
-    if (enter[leaf] && !bitset_has(&holding->inner, leaf))
-      leave[leaf] = enter[leaf] = next[enter[leaf] - 1]++;
-  for (object_id object = 0; object < count; object++) {
-    if (!enter[object]) {
-      leave[object] = 0;
-    } else if (bitset_has(&holding->inner, object)) {
-      leave[object] = next[enter[object]] - 1;
-      enter[object] = place[enter[object]];
+static void store_inner(struct building *building) {
+  const struct semi_nca *tree = &building->tree;
+  const struct dominators *result = building->result;
+  const uint32_t *place = tree->spare[0], *next = tree->spare[1];
+  const uint64_t *bytes = (const uint64_t *)(const void *)tree->pairs;
+  for (uint32_t i = 1; i <= tree->count; i++) {
+    if (i + LOOK_AHEAD <= tree->count) {
+      object_id ahead = tree->vertex[i + LOOK_AHEAD];
+      __builtin_prefetch(&result->enter[ahead], 1);
+      __builtin_prefetch(&result->leave[ahead], 1);
+      __builtin_prefetch(&result->retained[ahead], 1);
+      __builtin_prefetch(&result->parent[ahead], 1);
     }
+    object_id object = tree->vertex[i];
+    result->enter[object] = place[i];
+    result->leave[object] = next[i] - 1;
+    result->retained[object] = bytes[i];
+    result->parent[object] = tree->vertex[tree->dominator[i]];
   }
 }
 
-static struct inspect_error *fill(struct holding *holding, struct semi_nca *tree,
-                                  const struct work *work, struct dominators *result) {
-  TRY(semi_nca_compute(holding, work, tree));
-  result->object_count = holding->graph->object_count;
-  result->parent = holding->row; /* the edges are not needed any more */
-  holding->row = NULL;
-  holding_free_edges(holding);
-  TRY(attach(holding, &holding->twigs, tree, result->parent, work));
-  join_twigs(holding, tree);
-  TRY(attach(holding, &holding->leaves, tree, result->parent, work));
-  sum_retained(holding, tree, result);
-  number_all(holding, tree, result);
+/* ---- Places of twigs and leaves ---------------------------------------------------------------
+ */
+
+/* Hands out the next `size` places below a dominator. */
+static inline uint32_t take(struct building *building, object_id object, object_id parent,
+                            uint32_t size) {
+  const struct dominators *result = building->result;
+  uint32_t place;
+  if (parent == HELD_BY_ROOTS) {
+    place = building->next;
+    building->next += size;
+    __atomic_store_n(&result->parent[object], NO_OBJECT, __ATOMIC_RELAXED);
+  } else {
+    place = result->leave[parent] + 1;
+    result->leave[parent] += size;
+  }
+  return place;
+}
+
+static void number_twigs(void *context, size_t part) {
+  struct building *building = context;
+  const struct dominators *result = building->result;
+  const struct bitset *twigs = &building->layers.twigs;
+  struct share share = share_of(building, part);
+  for (uint64_t word = 0; word < twigs->size / 64 + 1; word++)
+    for (uint64_t bits = twigs->words[word]; bits; bits &= bits - 1) {
+      object_id twig = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      object_id parent = parent_of(building, twig), ahead = parent_ahead(building, &share, twig);
+      if (ahead != NO_OBJECT) __builtin_prefetch(&result->leave[ahead], 1);
+      if (!is_in(&share, parent)) continue;
+      uint32_t place = take(building, twig, parent, result->leave[twig] + 1);
+      result->enter[twig] = result->leave[twig] = place;
+      result->retained[twig] += graph_bytes(building->holding.graph, twig);
+    }
+}
+
+static void number_leaves(void *context, size_t part) {
+  struct building *building = context;
+  const struct dominators *result = building->result;
+  const struct bitset *leaves = &building->layers.leaves;
+  struct share share = share_of(building, part);
+  for (uint64_t word = 0; word < leaves->size / 64 + 1; word++)
+    for (uint64_t bits = leaves->words[word]; bits; bits &= bits - 1) {
+      object_id leaf = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
+      object_id parent = parent_of(building, leaf), ahead = parent_ahead(building, &share, leaf);
+      if (ahead != NO_OBJECT) __builtin_prefetch(&result->leave[ahead], 1);
+      if (!is_in(&share, parent)) continue;
+      result->enter[leaf] = result->leave[leaf] = take(building, leaf, parent, 1);
+      result->retained[leaf] = graph_bytes(building->holding.graph, leaf);
+    }
+}
+
+/* ---- The whole --------------------------------------------------------------------------------
+ */
+
+static struct inspect_error *build_tree(struct building *building, const struct bitset *live) {
+  const struct work *work = building->work;
+  TRY(layers_init(&building->layers, &building->holding, live, work));
+  TRY(inner_graph_init(&building->inner, &building->layers, work));
+  return semi_nca_compute(&building->inner, &building->holding, work, &building->tree);
+}
+
+static void free_tree(struct building *building) {
+  semi_nca_free(&building->tree);
+  inner_graph_free(&building->inner);
+  layers_free(&building->layers);
+}
+
+/* Whether there are objects that hold something and are not held themselves: a collection leaves
+ * those whose finalizers it will call. */
+static bool has_unreached(const struct building *building) {
+  const struct layers *layers = &building->layers;
+  if (building->tree.count < building->inner.count) return true;
+  for (uint64_t word = 0; word < layers->twigs.size / 64 + 1; word++)
+    for (uint64_t bits = layers->twigs.words[word]; bits; bits &= bits - 1)
+      if (layers->holder[word * 64 + (unsigned)__builtin_ctzll(bits)] == HELD_BY_NONE) return true;
+  return false;
+}
+
+/* The tree over what is reached. */
+static struct inspect_error *build_reached(struct building *building, const struct bitset *live) {
+  TRY(build_tree(building, live));
+  if (!has_unreached(building)) return NULL;
+  struct bitset reached;
+  if (!bitset_init(&reached, building->result->object_count)) return error_no_memory();
+  struct inspect_error *error = layers_reach(&building->layers, building->work, &reached);
+  free_tree(building);
+  if (!error) error = build_tree(building, &reached);
+  bitset_free(&reached);
+  return error;
+}
+
+static struct inspect_error *fill(struct building *building, const struct bitset *live) {
+  struct dominators *result = building->result;
+  const struct work *work = building->work;
+  TRY(build_reached(building, live));
+  size_t room = (size_t)result->object_count + 1;
+  result->enter = large_zeroed(room, sizeof *result->enter);
+  result->leave = large_zeroed(room, sizeof *result->leave);
+  if (!result->enter || !result->leave) return error_no_memory();
+  TRY(attach(&building->layers, &building->inner, &building->tree, result->enter, result->leave,
+             work));
+  inner_graph_free(&building->inner);
+  result->parent = building->layers.holder;
+  building->layers.holder = NULL;
+  result->retained = large_zeroed(room, sizeof *result->retained);
+  if (!result->retained) return error_no_memory();
+  parallel_run(building->parts, sum_leaves, building);
+  parallel_run(building->parts, sum_twigs, building);
+  number_inner(building);
+  store_inner(building);
+  parallel_run(building->parts, number_twigs, building);
+  parallel_run(building->parts, number_leaves, building);
   return NULL;
 }
 
 struct inspect_error *dominators_compute(const struct graph *graph, const struct bitset *live,
                                          const struct graph_mask *mask, const struct work *work,
                                          struct dominators *result) {
-  *result = (struct dominators){.live = live, .mask = mask};
-  struct holding holding;
-  struct semi_nca tree = {0};
-  struct inspect_error *error = holding_init(&holding, graph, live, mask, work);
-  if (!error) error = fill(&holding, &tree, work, result);
-  semi_nca_free(&tree);
-  holding_free(&holding);
+  *result = (struct dominators){.object_count = graph->object_count, .live = live, .mask = mask};
+  struct building building = {.result = result, .work = work, .parts = work_threads(work)};
+  struct inspect_error *error = holding_init(&building.holding, graph, live, mask, work);
+  if (!error) error = fill(&building, live);
+  free_tree(&building);
+  holding_free(&building.holding);
   if (error) dominators_free(result);
   return error;
 }

@@ -5,10 +5,8 @@
  *   key -> value for each entry of an ephemeron table whose key is an object other than a string;
  *   not table -> value
  *
- * Objects that hold nothing are leaves (strings, above all), those that hold only leaves are twigs,
- * the others inner objects; all only if they take part. Edges of an object are enumerated in the
- * order of its row, then the values it is an ephemeron key of. Those between inner objects, which
- * are few, are also listed row by row. */
+ * Edges of an object are enumerated in the order of its row, then the values it is an ephemeron key
+ * of. */
 #ifndef ANALYSIS_HOLDING_H
 #define ANALYSIS_HOLDING_H
 
@@ -20,12 +18,7 @@
 struct holding {
   const struct graph *graph;
   const struct graph_mask *mask;
-  struct bitset inner, twigs, leaves;
-  /* Inner objects held by inner object v: edge[row[v] .. row[v + 1]). There is room for two more
-   * rows than objects. */
-  uint32_t *row;
-  object_id *edge;
-  const struct bitset *left; /* what is reachable, or more if nothing depends on it; may be NULL */
+  const struct bitset *left; /* what is reachable, or more if nothing depends on it             */
   struct bitset reached;     /* owns it if it had to be computed                                 */
   /* Ephemerons: the values of the i-th key (by id) are values[first[i] .. first[i + 1]). */
   struct bitset keys;
@@ -34,20 +27,13 @@ struct holding {
   object_id *values;
 };
 
-/* Always holding_free afterwards. */
+/* `live` as for dominators_compute; what is reachable within a mask, or with no limit (NULL), is
+ * marked. Always holding_free afterwards. */
 MUST_CHECK struct inspect_error *holding_init(struct holding *holding, const struct graph *graph,
                                               const struct bitset *live,
                                               const struct graph_mask *mask,
                                               const struct work *work);
 void holding_free(struct holding *holding);
-
-/* As holding_init, but only for enumerating what an object holds: no lists of objects and edges. */
-MUST_CHECK struct inspect_error *
-holding_init_rules(struct holding *holding, const struct graph *graph, const struct bitset *live,
-                   const struct graph_mask *mask, const struct work *work);
-
-/* Frees the list of edges only. */
-void holding_free_edges(struct holding *holding);
 
 /* Whether a reference of `object` holds: the mask, and the rules of weak tables. */
 bool holding_holds(const struct holding *holding, object_id object, reference_id reference);

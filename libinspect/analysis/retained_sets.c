@@ -218,7 +218,7 @@ struct inspect_error *retained_sets_compute(const struct graph *graph,
   if (!count) return NULL;
   struct holding holding;
   struct inspect_error *error =
-      holding_init_rules(&holding, graph, dominators->live, dominators->mask, work);
+      holding_init(&holding, graph, dominators->live, dominators->mask, work);
   for (size_t first = 0; !error && first < count; first += LANES)
     error = compute(&holding, dominators, sets + first,
                     count - first < LANES ? count - first : LANES, work);
