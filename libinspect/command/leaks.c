@@ -25,13 +25,15 @@ static struct inspect_error *unless_interrupted(struct command_context *context,
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
-static bool matches(const struct command_options *options, const struct tracked *tracked) {
-  if (options->has_min_age && !(tracked->age >= options->min_age)) return false;
+static bool matches(const struct command_options *options, const struct trackers *trackers,
+                    const struct tracked *tracked) {
+  if (options->has_min_age && !(tracked_age(trackers, tracked) >= options->min_age)) return false;
   if (!options->description) return true;
+  struct tracked_text description = tracked_description(trackers, tracked);
   struct arena arena;
   arena_init(&arena);
-  const char *text = arena_copy(&arena, tracked->description ? tracked->description : "",
-                                tracked->description ? tracked->description_size : 0);
+  const char *text =
+      arena_copy(&arena, description.bytes ? description.bytes : "", description.size);
   bool is_match = text && fnmatch(options->description, text, 0) == 0;
   arena_free(&arena);
   return is_match;
@@ -58,12 +60,12 @@ static struct inspect_error *select_entries(struct command_context *context, str
     return error_no_memory();
   for (size_t i = 0; i < trackers->entries.count; i++) {
     uint32_t entry = trackers->order ? trackers->order[i] : (uint32_t)i;
-    if (!has_filter || matches(options, &trackers->entries.items[entry]))
+    if (!has_filter || matches(options, trackers, &trackers->entries.items[entry]))
       leaks->shown.items[leaks->shown.count++] = entry;
   }
   for (size_t i = 0; i < trackers->entries.count; i++) {
     const struct tracked *tracked = &trackers->entries.items[i];
-    if (has_filter && !matches(options, tracked)) continue;
+    if (has_filter && !matches(options, trackers, tracked)) continue;
     leaks->verdicts[tracked->verdict]++;
     if (tracked->verdict == VERDICT_LEAKED) bitset_add(&leaks->survivor_set, tracked->object);
   }
@@ -126,20 +128,21 @@ static size_t *positions_of_causes(const struct leaks *leaks, size_t *first_of_v
   return positions;
 }
 
-static void note_entry(const struct heap *heap, struct leaks *leaks, size_t entry, size_t cause) {
+static void note_entry(struct leaks *leaks, size_t entry, size_t cause) {
   struct tracked *tracked = &leaks->trackers.entries.items[entry];
   struct leak_cause *mine = &leaks->causes.items[cause];
   tracked->cause = (uint32_t)cause;
-  if (!isnan(tracked->age)) {
-    if (!(tracked->age >= mine->youngest)) mine->youngest = tracked->age;
-    if (!(tracked->age <= mine->oldest)) mine->oldest = tracked->age;
+  double age = tracked_age(&leaks->trackers, tracked);
+  if (!isnan(age)) {
+    if (!(age >= mine->youngest)) mine->youngest = age;
+    if (!(age <= mine->oldest)) mine->oldest = age;
   }
   mine->retired += tracked->is_retired;
   mine->entry_count++;
   const struct chain *chain = &mine->cause->chain;
   if (!chain->count || chain->items[chain->count - 1].object != tracked->object) return;
   if (mine->described == SIZE_MAX ||
-      trackers_compare(heap, tracked, leaks_entry(leaks, mine->described)) < 0)
+      trackers_compare(&leaks->trackers, tracked, leaks_entry(leaks, mine->described)) < 0)
     mine->described = entry;
 }
 
@@ -212,9 +215,9 @@ static void link_entry(struct command_context *context, struct leaks *leaks,
   tracked->held_by = causes->held_by[index];
   uint32_t cause = causes->cause_of[index];
   if (cause != UINT32_MAX)
-    note_entry(heap, leaks, entry, linking->positions[linking->first_of_vm[vm] + cause]);
-  else if (!leaks->unplaced++ ||
-           trackers_compare(heap, tracked, leaks_entry(leaks, leaks->first_unplaced)) < 0)
+    note_entry(leaks, entry, linking->positions[linking->first_of_vm[vm] + cause]);
+  else if (!leaks->unplaced++ || trackers_compare(&leaks->trackers, tracked,
+                                                  leaks_entry(leaks, leaks->first_unplaced)) < 0)
     leaks->first_unplaced = entry;
 }
 

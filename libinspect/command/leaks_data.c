@@ -45,6 +45,10 @@ static void entry_row(void *context, size_t index, struct data *row) {
   const struct graph *graph = &session->heap.graph;
   const struct tracked *tracked = &leaks->trackers.entries.items[leaks->shown.items[index]];
   const struct tracker *tracker = &leaks->trackers.list.items[tracked->tracker];
+  struct tracked_text description = tracked_description(&leaks->trackers, tracked);
+  struct tracked_text trace = tracked_trace(&leaks->trackers, tracked);
+  double age = tracked_age(&leaks->trackers, tracked);
+  double retired = tracked_retired(&leaks->trackers, tracked);
   bool is_object = tracked->object != NO_OBJECT;
   const char *class = is_object ? object_class(session, tracked->object) : NULL;
   data_cell(row, "vm", cell_plain(tracker->vm + 1));
@@ -55,16 +59,14 @@ static void entry_row(void *context, size_t index, struct data *row) {
             cell_words(is_object ? object_type_name(graph->type[tracked->object]) : NULL));
   data_cell(row, "class", cell_words(class));
   data_cell(row, "description",
-            tracked->description ? cell_bare(tracked->description, tracked->description_size)
-                                 : cell_null());
+            description.bytes ? cell_bare(description.bytes, description.size) : cell_null());
   data_cell(row, "created", real(tracked->created, cell_number(tracked->created)));
-  data_cell(row, "age_seconds", real(tracked->age, cell_number(tracked->age)));
+  data_cell(row, "age_seconds", real(age, cell_number(age)));
   data_cell(row, "retired",
-            !tracked->is_retired      ? cell_null()
-            : isnan(tracked->retired) ? cell_boolean(true)
-                                      : cell_number(tracked->retired));
-  data_cell(row, "trace",
-            tracked->trace ? cell_bare(tracked->trace, tracked->trace_size) : cell_null());
+            !tracked->is_retired ? cell_null()
+            : isnan(retired)     ? cell_boolean(true)
+                                 : cell_number(retired));
+  data_cell(row, "trace", trace.bytes ? cell_bare(trace.bytes, trace.size) : cell_null());
   data_cell(row, "verdict", cell_words(verdict_name(tracked->verdict)));
   data_cell(row, "bytes",
             is_object ? cell_bytes(graph_bytes(graph, tracked->object)) : cell_null());

@@ -16,9 +16,8 @@ struct described {
   const struct tracked *last;
 };
 
-static bool is_same_text(const struct described *described, const struct tracked *tracked) {
-  return described->size == tracked->description_size &&
-         memcmp(described->text, tracked->description, described->size) == 0;
+static bool is_same_text(const struct described *described, struct tracked_text text) {
+  return described->size == text.size && memcmp(described->text, text.bytes, text.size) == 0;
 }
 
 enum { MOST_DESCRIPTIONS = 3 };
@@ -27,53 +26,55 @@ static void look_ahead(const struct leaks *leaks, const struct leak_cause *cause
   enum { ENTRIES_AHEAD = 24, TEXTS_AHEAD = 12 };
   if (i + ENTRIES_AHEAD >= cause->entry_count) return;
   __builtin_prefetch(leaks_entry(leaks, cause->entries[i + ENTRIES_AHEAD]));
-  __builtin_prefetch(leaks_entry(leaks, cause->entries[i + TEXTS_AHEAD])->description);
+  tracked_prefetch(&leaks->trackers, leaks_entry(leaks, cause->entries[i + TEXTS_AHEAD]));
 }
 
-static size_t common_size(const struct described *common, const struct tracked *tracked) {
+static size_t common_size(const struct described *common, struct tracked_text text) {
   size_t same = 0;
-  while (same < common->size && same < tracked->description_size &&
-         common->text[same] == tracked->description[same])
+  while (same < common->size && same < text.size && common->text[same] == text.bytes[same])
     same++;
   return same;
 }
 
 /* The position of the entry's description in the list of *kinds, where it is added if there is
  * room. */
-static size_t kind_of(struct described *list, size_t *kinds, const struct tracked *tracked) {
+static size_t kind_of(struct described *list, size_t *kinds, struct tracked_text text) {
   size_t kind = 0;
-  while (kind < *kinds && !is_same_text(&list[kind], tracked))
+  while (kind < *kinds && !is_same_text(&list[kind], text))
     kind++;
   if (kind == *kinds && kind < MOST_DESCRIPTIONS)
-    list[(*kinds)++] = (struct described){tracked->description, tracked->description_size, 0, NULL};
+    list[(*kinds)++] = (struct described){text.bytes, text.size, 0, NULL};
   return kind;
 }
 
-static bool is_own(const struct tracked *tracked) {
-  return tracked->held_by == NO_OBJECT && tracked->description;
+/* The description of a member that no other survivor holds. */
+static struct tracked_text own_text(const struct leaks *leaks, const struct tracked *tracked) {
+  return tracked->held_by == NO_OBJECT ? tracked_description(&leaks->trackers, tracked)
+                                       : (struct tracked_text){0};
 }
 
-static void find_last(const struct heap *heap, const struct leaks *leaks,
-                      const struct leak_cause *cause, struct described *described) {
+static void find_last(const struct leaks *leaks, const struct leak_cause *cause,
+                      struct described *described) {
   for (size_t i = 0; i < cause->entry_count; i++) {
     const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
-    if (!is_own(tracked) || !is_same_text(described, tracked)) continue;
-    if (!described->last || trackers_compare(heap, tracked, described->last) > 0)
+    struct tracked_text text = own_text(leaks, tracked);
+    if (!text.bytes || !is_same_text(described, text)) continue;
+    if (!described->last || trackers_compare(&leaks->trackers, tracked, described->last) > 0)
       described->last = tracked;
   }
 }
 
 /* Most frequent first; of equal ones that which became so frequent first. */
-static void sort_described(const struct heap *heap, const struct leaks *leaks,
-                           const struct leak_cause *cause, struct described *list, size_t count) {
+static void sort_described(const struct leaks *leaks, const struct leak_cause *cause,
+                           struct described *list, size_t count) {
   for (size_t i = 1; i < count; i++)
     for (size_t at = i; at; at--) {
       struct described *more = &list[at - 1], *less = &list[at];
       if (more->count > less->count) break;
       if (more->count == less->count) {
-        if (!more->last) find_last(heap, leaks, cause, more);
-        if (!less->last) find_last(heap, leaks, cause, less);
-        if (trackers_compare(heap, more->last, less->last) < 0) break;
+        if (!more->last) find_last(leaks, cause, more);
+        if (!less->last) find_last(leaks, cause, less);
+        if (trackers_compare(&leaks->trackers, more->last, less->last) < 0) break;
       }
       struct described swapped = *more;
       *more = *less;
@@ -84,9 +85,8 @@ static void sort_described(const struct heap *heap, const struct leaks *leaks,
 /* The descriptions of the members that no other survivor holds, most frequent first. Returns how
  * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
  * begin, cut back to the end of a word. */
-static size_t descriptions_of(const struct heap *heap, const struct leaks *leaks,
-                              const struct leak_cause *cause, struct described *list,
-                              struct described *common, size_t *held) {
+static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause *cause,
+                              struct described *list, struct described *common, size_t *held) {
   size_t kinds = 0;
   bool too_many = false;
   *common = (struct described){0};
@@ -95,12 +95,12 @@ static size_t descriptions_of(const struct heap *heap, const struct leaks *leaks
     look_ahead(leaks, cause, i);
     const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
     *held += tracked->held_by != NO_OBJECT;
-    if (!is_own(tracked)) continue;
-    if (!common->text)
-      *common = (struct described){tracked->description, tracked->description_size, 0, NULL};
-    common->size = common_size(common, tracked);
+    struct tracked_text text = own_text(leaks, tracked);
+    if (!text.bytes) continue;
+    if (!common->text) *common = (struct described){text.bytes, text.size, 0, NULL};
+    common->size = common_size(common, text);
     if (too_many) continue;
-    size_t kind = kind_of(list, &kinds, tracked);
+    size_t kind = kind_of(list, &kinds, text);
     if (kind == MOST_DESCRIPTIONS)
       too_many = true;
     else
@@ -110,7 +110,7 @@ static size_t descriptions_of(const struct heap *heap, const struct leaks *leaks
          !ispunct((unsigned char)common->text[common->size - 1]))
     common->size--;
   if (too_many) return 0;
-  sort_described(heap, leaks, cause, list, kinds);
+  sort_described(leaks, cause, list, kinds);
   return kinds;
 }
 
@@ -133,11 +133,11 @@ static void heading_cell(struct heading *heading, struct cell cell) {
 }
 
 /* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
-static void heading_members(struct heading *heading, const struct heap *heap,
-                            const struct leaks *leaks, const struct leak_cause *cause) {
+static void heading_members(struct heading *heading, const struct leaks *leaks,
+                            const struct leak_cause *cause) {
   struct described list[MOST_DESCRIPTIONS], common;
   size_t held, members = cause->cause->count;
-  size_t kinds = descriptions_of(heap, leaks, cause, list, &common, &held);
+  size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
   for (size_t i = 0; i < kinds; i++) {
     if (i) heading_words(heading, ", ");
     heading_cell(heading, cell_count(list[i].count));
@@ -205,7 +205,7 @@ void leaks_heading(struct command_context *context, const struct leaks *leaks, s
   struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
   struct text facts = {0};
   heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
-  heading_members(&heading, &context->session->heap, leaks, mine);
+  heading_members(&heading, leaks, mine);
   if (cause_facts(context, mine, &facts) && facts.count > GAP) {
     size_t columns = heading.columns + text_columns(facts.items, facts.count);
     bool fits = context->options->wide || columns <= PAGE_WIDTH;

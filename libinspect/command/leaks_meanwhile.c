@@ -21,7 +21,7 @@ static struct inspect_error *find_trackers(struct command_context *context,
   const struct command_options *options = context->options;
   TRY(trackers_find(context->session, options, context->work, trackers));
   if (!options->json && !options->all) return NULL;
-  struct inspect_error *error = trackers_sort(&context->session->heap, context->work, trackers);
+  struct inspect_error *error = trackers_sort(context->work, trackers);
   if (error) trackers_free(trackers);
   return error;
 }

@@ -102,10 +102,10 @@ static const char *holder_note(struct command_context *context, const struct cau
 }
 
 /* The first lines of the traceback that leakwatch took when the object was created. */
-static void page_trace(struct chain_view *view, const struct tracked *tracked) {
+static void page_trace(struct chain_view *view, struct tracked_text trace) {
   enum { MOST_LINES = 4 };
-  const char *start = tracked->trace;
-  size_t left = tracked->trace_size;
+  const char *start = trace.bytes;
+  size_t left = trace.size;
   for (unsigned i = 0; start && left && i < MOST_LINES; i++) {
     const char *end = memchr(start, '\n', left);
     size_t size = end ? (size_t)(end - start) : left;
@@ -124,19 +124,22 @@ static void page_leaf(struct command_context *context, const struct leaks *leaks
                       struct chain_view *view, const struct leak_cause *mine) {
   if (mine->described == SIZE_MAX) return;
   const struct tracked *tracked = leaks_entry(leaks, mine->described);
-  if (!tracked->description && isnan(tracked->age)) {
-    page_trace(view, tracked);
+  struct tracked_text description = tracked_description(&leaks->trackers, tracked);
+  struct tracked_text trace = tracked_trace(&leaks->trackers, tracked);
+  double age = tracked_age(&leaks->trackers, tracked);
+  if (!description.bytes && isnan(age)) {
+    page_trace(view, trace);
     return;
   }
   struct line *line = chain_view_leaf_line(view);
-  if (tracked->description)
-    line_cell(line, STYLE_PLAIN, cell_text(tracked->description, tracked->description_size));
-  if (!isnan(tracked->age)) {
-    line_words(line, STYLE_PLAIN, tracked->description ? ", created " : "created ");
-    line_cell(line, STYLE_PLAIN, cell_duration(tracked->age));
+  if (description.bytes)
+    line_cell(line, STYLE_PLAIN, cell_text(description.bytes, description.size));
+  if (!isnan(age)) {
+    line_words(line, STYLE_PLAIN, description.bytes ? ", created " : "created ");
+    line_cell(line, STYLE_PLAIN, cell_duration(age));
     line_words(line, STYLE_PLAIN, context->options->has_now ? " ago" : " before the dump");
   }
-  page_trace(view, tracked);
+  page_trace(view, trace);
 }
 
 static void page_cut_check(struct command_context *context, const struct leak_cause *mine) {
@@ -219,13 +222,12 @@ static void page_entries(struct command_context *context, const struct leaks *le
     table_cell(table, cell_plain(session->listing.count));
     table_cell(table, cell_address(heap_address(&session->heap, tracked->object)));
     table_cell(table, cell_words(object_type_name(session->heap.graph.type[tracked->object])));
-    table_cell(table, cell_duration(tracked->age));
+    table_cell(table, cell_duration(tracked_age(&leaks->trackers, tracked)));
     table_cell(table, session->is_dominated
                           ? cell_bytes(session->dominators.retained[tracked->object])
                           : cell_null());
-    table_cell(table, tracked->description
-                          ? cell_text(tracked->description, tracked->description_size)
-                          : cell_null());
+    struct tracked_text text = tracked_description(&leaks->trackers, tracked);
+    table_cell(table, text.bytes ? cell_text(text.bytes, text.size) : cell_null());
   }
 }
 
@@ -300,9 +302,10 @@ static void page_unplaced(struct command_context *context, const struct leaks *l
                         : " held by records of trackers only, through which no chain is shown");
   line_words(line, STYLE_PLAIN, is_one ? ": " : "; one is ");
   line_cell(line, STYLE_PLAIN, cell_address(heap_address(&context->session->heap, first->object)));
-  if (!first->description) return;
+  struct tracked_text description = tracked_description(&leaks->trackers, first);
+  if (!description.bytes) return;
   line_words(line, STYLE_PLAIN, " ");
-  line_cell(line, STYLE_PLAIN, cell_text(first->description, first->description_size));
+  line_cell(line, STYLE_PLAIN, cell_text(description.bytes, description.size));
 }
 
 /* ---- The end --------------------------------------------------------------------------------- */

@@ -28,32 +28,48 @@ struct tracker {
   uint64_t retired_key, trace_key;    /* of leakwatch                                            */
   int64_t description_index, time_index; /* of records that are arrays; 0: none               */
   uint64_t entries, verdicts[VERDICT_COUNT];
+  size_t first, first_extra; /* in trackers.entries and, if it has any, in trackers.extras       */
 };
 
-/* One watched value. Texts point into the target's memory: raw, valid as long as the session. */
+static inline bool tracker_has_extras(const struct tracker *tracker) {
+  return tracker->retired_key || tracker->trace_key;
+}
+
+/* One watched value: 32 bytes, as there may be millions. What else is known of it is asked for. */
 struct tracked {
-  object_id object;  /* NO_OBJECT: a value that is no object       */
-  uint32_t tracker;  /* position in the list of trackers           */
-  uint32_t cause;    /* position in the list of causes, UINT32_MAX: none */
-  object_id held_by; /* another survivor, or NO_OBJECT             */
-  uint8_t verdict;   /* enum verdict                               */
-  bool is_retired;   /* it was said to be garbage                  */
-  const char *description;
-  const char *trace;                     /* traceback of the creation, or NULL         */
-  uint32_t description_size, trace_size; /* longer ones are cut    */
-  double created;                        /* as recorded; NaN: not recorded               */
-  double retired;                        /* when; NaN: not known or never                */
-  double age;                            /* seconds; NaN: not known                      */
+  object_id object;  /* NO_OBJECT: a value that is no object                   */
+  object_id held_by; /* another survivor, or NO_OBJECT                         */
+  uint32_t cause;    /* position in the list of causes, UINT32_MAX: none       */
+  uint32_t text;     /* granule of the string that is its description, or NO_GRANULE */
+  double created;    /* as recorded; NaN: not recorded                         */
+  uint32_t tracker;  /* position in the list of trackers                       */
+  uint8_t verdict;   /* enum verdict                                           */
+  bool is_retired;   /* it was said to be garbage                              */
+};
+
+/* What leakwatch records besides. */
+struct tracked_extra {
+  double retired; /* when; NaN: not known or never                                     */
+  uint32_t trace; /* granule of the traceback of the creation, or NO_GRANULE           */
 };
 
 struct trackers {
-  struct VECTOR(struct tracker) list;    /* those that count                                */
-  struct VECTOR(struct tracked) entries; /* grouped by tracker, as they lie in the target   */
-  uint32_t *order;                       /* their positions, sorted; NULL until they are    */
+  struct VECTOR(struct tracker) list;         /* those that count                                */
+  struct VECTOR(struct tracked) entries;      /* grouped by tracker, as they lie in the target   */
+  struct VECTOR(struct tracked_extra) extras; /* of the trackers that have them                */
+  uint32_t *order;                            /* their positions, sorted; NULL until they are    */
   struct VECTOR(struct tracker) candidates;
   uint64_t other_weak;  /* weak tables that are neither                                      */
   struct bitset tables; /* all trackers and candidates: chains do not pass through them     */
   bool tables_only;     /* nothing else is wanted                                           */
+  struct heap *heap;
+  double now, cpu_time; /* what ages count from                                             */
+};
+
+/* A text of the target: raw; NULL if there is none. Valid as long as the session. */
+struct tracked_text {
+  const char *bytes;
+  size_t size;
 };
 
 const char *tracker_kind_name(enum tracker_kind kind);
@@ -73,10 +89,30 @@ MUST_CHECK struct inspect_error *trackers_find_tables(struct inspect_session *se
 
 /* Fills in `order`: by tracker, then creation time, then description, then address. Worth it only
  * for entries that are listed. (trackers_order.c) */
-MUST_CHECK struct inspect_error *trackers_sort(const struct heap *heap, const struct work *work,
-                                               struct trackers *trackers);
+MUST_CHECK struct inspect_error *trackers_sort(const struct work *work, struct trackers *trackers);
 
 /* Negative, 0 or positive: two entries by that order. */
-int trackers_compare(const struct heap *heap, const struct tracked *a, const struct tracked *b);
+int trackers_compare(const struct trackers *trackers, const struct tracked *a,
+                     const struct tracked *b);
+
+/* ---- Of an entry (trackers_text.c) ------------------------------------------------------------
+ */
+
+struct tracked_text tracked_description(const struct trackers *trackers,
+                                        const struct tracked *tracked);
+
+/* Asks for what tracked_description reads. */
+void tracked_prefetch(const struct trackers *trackers, const struct tracked *tracked);
+
+/* Traceback of the creation. */
+struct tracked_text tracked_trace(const struct trackers *trackers, const struct tracked *tracked);
+
+/* When it was said to be garbage; NaN: not known or never. */
+double tracked_retired(const struct trackers *trackers, const struct tracked *tracked);
+
+/* Seconds; NaN: not known. What was created at a number of seconds since 1970 counts against the
+ * dump's time, at a small number against the CPU time used (it looks like os.clock); anything else
+ * is not guessed. */
+double tracked_age(const struct trackers *trackers, const struct tracked *tracked);
 
 #endif

@@ -11,24 +11,31 @@
 
 enum { KEY_BYTES = 8, MOST_BYTES = 64, TEXTS_AHEAD = 16 };
 
-static uint32_t place_of(const struct heap *heap, const struct tracked *tracked) {
-  return tracked->object == NO_OBJECT ? UINT32_MAX : heap->granule[tracked->object];
+static uint32_t place_of(const struct trackers *trackers, const struct tracked *tracked) {
+  return tracked->object == NO_OBJECT ? UINT32_MAX : trackers->heap->granule[tracked->object];
+}
+
+/* By text; equal ones that are not there and empty ones. */
+static int compare_texts(const struct trackers *trackers, const struct tracked *a,
+                         const struct tracked *b) {
+  if (a->text == b->text) return 0;
+  struct tracked_text x = tracked_description(trackers, a), y = tracked_description(trackers, b);
+  size_t shorter = x.size < y.size ? x.size : y.size;
+  int order = shorter ? memcmp(x.bytes, y.bytes, shorter) : 0;
+  return order ? order : (x.size > y.size) - (x.size < y.size);
 }
 
 /* Older first, then by description, then by address. */
-int trackers_compare(const struct heap *heap, const struct tracked *a, const struct tracked *b) {
+int trackers_compare(const struct trackers *trackers, const struct tracked *a,
+                     const struct tracked *b) {
   if (a->tracker != b->tracker) return a->tracker < b->tracker ? -1 : 1;
   bool a_known = !isnan(a->created), b_known = !isnan(b->created);
   if (a_known != b_known) return a_known ? -1 : 1;
   if (a_known && (a->created < b->created || a->created > b->created))
     return a->created < b->created ? -1 : 1;
-  uint32_t shorter =
-      a->description_size < b->description_size ? a->description_size : b->description_size;
-  int order = shorter ? memcmp(a->description, b->description, shorter) : 0;
+  int order = compare_texts(trackers, a, b);
   if (order) return order;
-  if (a->description_size != b->description_size)
-    return a->description_size < b->description_size ? -1 : 1;
-  uint32_t x = place_of(heap, a), y = place_of(heap, b);
+  uint32_t x = place_of(trackers, a), y = place_of(trackers, b);
   return (x > y) - (x < y);
 }
 
@@ -42,16 +49,15 @@ static uint64_t creation_key(double created) {
 }
 
 /* Bytes of a description from `from` on, as a number in their order. */
-static uint64_t description_key(const struct tracked *tracked, uint32_t from) {
+static uint64_t description_key(struct tracked_text text, uint32_t from) {
   uint64_t key = 0;
   for (uint32_t i = from; i < from + KEY_BYTES; i++)
-    key = key << 8 | (i < tracked->description_size ? (unsigned char)tracked->description[i] : 0);
+    key = key << 8 | (i < text.size ? (unsigned char)text.bytes[i] : 0);
   return key;
 }
 
 /* A sort that can be stopped: from then on all are equal. */
 struct sorting {
-  const struct heap *heap;
   const struct trackers *trackers;
   const struct work *work;
   uint64_t steps;
@@ -65,7 +71,7 @@ static int by_creation(const void *left, const void *right, void *context) {
     sorting->stopped = true;
   if (sorting->stopped) return 0;
   const struct tracked *entries = sorting->trackers->entries.items;
-  return trackers_compare(sorting->heap, &entries[a->value], &entries[b->value]);
+  return trackers_compare(sorting->trackers, &entries[a->value], &entries[b->value]);
 }
 
 /* Sorts the records, all of one creation time and equal up to byte `from` of the description, and
@@ -84,11 +90,8 @@ static bool sort_rest(struct sorting *sorting, struct radix_item *items, size_t 
     bool differ = false;
     for (end = first + 1; end < count && items[end].high == items[first].high &&
                           items[end].middle == items[first].middle;
-         end++) {
-      const struct tracked *other = &entries[items[end].value];
-      differ |= other->description != one->description ||
-                other->description_size != one->description_size;
-    }
+         end++)
+      differ |= entries[items[end].value].text != one->text;
     if (differ) fits = sort_equals(sorting, items + first, end - first, from);
   }
   return fits;
@@ -103,9 +106,9 @@ static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_
   const struct tracked *entries = sorting->trackers->entries.items;
   bool has_more = false; /* or all end here, and sizes decide */
   for (size_t i = 0; i < count; i++) {
-    const struct tracked *tracked = &entries[items[i].value];
-    has_more |= tracked->description_size > from;
-    items[i].middle = description_key(tracked, from);
+    struct tracked_text text = tracked_description(sorting->trackers, &entries[items[i].value]);
+    has_more |= text.size > from;
+    items[i].middle = description_key(text, from);
   }
   if (!has_more) from = MOST_BYTES;
   return radix_sort(items, count) && sort_rest(sorting, items, count, from + KEY_BYTES);
@@ -115,10 +118,11 @@ static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_
 static bool sort_part(struct sorting *sorting, struct radix_item *items, size_t first, size_t end) {
   const struct tracked *entries = sorting->trackers->entries.items;
   for (size_t i = first; i < end; i++) {
-    if (i + TEXTS_AHEAD < end) __builtin_prefetch(entries[i + TEXTS_AHEAD].description);
+    if (i + TEXTS_AHEAD < end) tracked_prefetch(sorting->trackers, &entries[i + TEXTS_AHEAD]);
+    struct tracked_text text = tracked_description(sorting->trackers, &entries[i]);
     items[i - first] = (struct radix_item){.high = creation_key(entries[i].created),
-                                           .middle = description_key(&entries[i], 0),
-                                           .low = place_of(sorting->heap, &entries[i]),
+                                           .middle = description_key(text, 0),
+                                           .low = place_of(sorting->trackers, &entries[i]),
                                            .value = (uint32_t)i};
   }
   if (!radix_sort(items, end - first) || !sort_rest(sorting, items, end - first, KEY_BYTES))
@@ -128,11 +132,10 @@ static bool sort_part(struct sorting *sorting, struct radix_item *items, size_t 
   return true;
 }
 
-struct inspect_error *trackers_sort(const struct heap *heap, const struct work *work,
-                                    struct trackers *trackers) {
+struct inspect_error *trackers_sort(const struct work *work, struct trackers *trackers) {
   const struct tracked *entries = trackers->entries.items;
   size_t count = trackers->entries.count;
-  struct sorting sorting = {.heap = heap, .trackers = trackers, .work = work};
+  struct sorting sorting = {.trackers = trackers, .work = work};
   if (count >= UINT32_MAX) return error_no_memory();
   struct radix_item *items = large_alloc(count + 1, sizeof *items);
   trackers->order = malloc((count + 1) * sizeof *trackers->order);
