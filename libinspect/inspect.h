@@ -30,7 +30,7 @@ extern "C" {
 
 /* Raised whenever a structure or a function below changes in a way that old callers cannot stand.
  */
-#define INSPECT_ABI 1
+#define INSPECT_ABI 2
 
 /* The INSPECT_ABI the library was built with. A caller compares it with its own before all else. */
 INSPECT_API uint32_t inspect_abi(void);
@@ -89,13 +89,25 @@ struct inspect_io {
 struct inspect_invocation; /* a parsed command line              */
 struct inspect_session;    /* an opened target and what is known of it */
 
+/* How a running process is read. Nothing is written to it and nothing is called in it, but for
+ * FORK.
+ */
+enum inspect_snapshot {
+  INSPECT_SNAPSHOT_COPY, /* stop it, copy what heaps can lie in, let it go on, analyse the copy */
+  INSPECT_SNAPSHOT_STOP, /* the same, but it stands still until the session is closed           */
+  INSPECT_SNAPSHOT_FORK, /* make it fork by one system call, and copy the memory of the child   */
+  INSPECT_SNAPSHOT_NONE, /* do not stop it: what is read need not be of one moment              */
+  INSPECT_SNAPSHOT_HELD, /* do not stop it, as the debugger that calls us holds it stopped      */
+};
+
 /* What to open. Strings belong to the invocation (or to the caller who fills it in). */
 struct inspect_target {
-  const char *core;    /* path of a core file, or NULL                                 */
-  int64_t pid;         /* process to attach to, or 0                                   */
-  const char *exe;     /* the program's file if it is not where the core says, or NULL */
-  const char *sysroot; /* prefix for the files of the target, or NULL                  */
-  const char *layout;  /* a file that tells how Lua's structures lie, or NULL          */
+  const char *core;               /* path of a core file, or NULL                                 */
+  int64_t pid;                    /* process to attach to, or 0                                   */
+  const char *exe;                /* the program's file if it is not where the core says, or NULL */
+  const char *sysroot;            /* prefix for the files of the target, or NULL                  */
+  const char *layout;             /* a file that tells how Lua's structures lie, or NULL          */
+  enum inspect_snapshot snapshot; /* how to read `pid`                                 */
 };
 
 /* Parses the shell's command line, `lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]`. argv[0] is the
@@ -126,6 +138,12 @@ INSPECT_API struct inspect_error *inspect_session_open(const struct inspect_targ
                                                        struct inspect_session **result);
 
 INSPECT_API void inspect_session_close(struct inspect_session *session);
+
+/* Lets a process go on that INSPECT_SNAPSHOT_STOP holds. What was read of it stays. */
+INSPECT_API void inspect_session_resume(struct inspect_session *session);
+
+/* For how many seconds this session has stopped the process, so far; negative if it has not. */
+INSPECT_API double inspect_session_stopped(const struct inspect_session *session);
 
 /* Runs the command and writes its document. `session` may be NULL if inspect_invocation_target
  * returned NULL. Returns the exit status of the shell contract: 0 nothing found, 1 found (leaks,

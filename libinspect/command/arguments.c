@@ -281,7 +281,11 @@ static struct inspect_error *parse_all(struct parse *parse) {
     TRY(read_command(parse));
   TRY(set_options(parse, is_help || is_version));
   if (!is_help && !is_version) TRY(read_operand(parse));
+  if (was_given(parse, &option_snapshot) && !invocation->options.pid && !is_help && !is_version)
+    return error_create(INSPECT_ERROR_USAGE, option_hint(parse->arena, &option_pid),
+                        "--snapshot is for processes: there is no -p");
   invocation->target.pid = (int64_t)invocation->options.pid;
+  invocation->target.snapshot = (enum inspect_snapshot)invocation->options.snapshot;
   invocation->target.exe = invocation->options.exe;
   invocation->target.sysroot = invocation->options.sysroot;
   invocation->target.layout = invocation->options.layout;

@@ -56,6 +56,7 @@ struct command_options {
   const char *sysroot;   /* [NULL]                                                  */
   const char *layout;    /* [NULL]                                                  */
   uint64_t pid;          /* [0] the shell only                                      */
+  unsigned snapshot;     /* [0: copy] enum inspect_snapshot; the shell only         */
 
   /* leaks */
   const struct path *tracker; /* [NULL: found by themselves]                        */

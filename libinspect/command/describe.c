@@ -111,6 +111,7 @@ static void data_target(struct command_context *context) {
             source->path ? cell_bare(source->path, strlen(source->path)) : cell_null());
   data_cell(target, "pid", source->pid ? cell_plain((uint64_t)source->pid) : cell_null());
   data_cell(target, "time", cell_time(source->time));
+  data_cell(target, "unstopped", cell_boolean(source->is_unstopped));
   data_cell(target, "missing_bytes", cell_bytes(source->missing_bytes));
 }
 
@@ -324,7 +325,9 @@ void describe_faults(struct command_context *context) {
     line_words(line, STYLE_BAD, "not checked");
     line_tab(line, 14);
     line_cell(line, STYLE_PLAIN, cell_bytes(source->missing_bytes));
-    line_words(line, STYLE_PLAIN, " of memory are cut off at the end of the core file");
+    line_words(line, STYLE_PLAIN,
+               source->kind == SOURCE_CORE ? " of memory are cut off at the end of the core file"
+                                           : " of memory could not be read");
   }
   for (size_t i = 0; i < session->heap.vm_count; i++) {
     const struct faults *faults = &session->heap.vms[i].vm.faults;

@@ -140,6 +140,13 @@ static bool command_text(const struct command *command, bool is_debugger, struct
   return ok;
 }
 
+/* What --snapshot chooses; the shell only. */
+static const char snapshots[] =
+    "\nHow a process is read (-p PID):\n"
+    "  --snapshot=copy         stop it, copy its memory, let it go on, and analyse the copy\n"
+    "  --snapshot=stop         the same, but it goes on only when the answer is there\n"
+    "  --snapshot=none         do not stop it: what is read may be torn, and is labelled so\n";
+
 static bool overview_text(bool is_debugger, struct text *text) {
   bool ok =
       text_printf(text, "lua-inspect %s - post-mortem heap analysis of Lua\n\n", inspect_version());
@@ -152,7 +159,9 @@ static bool overview_text(bool is_debugger, struct text *text) {
     ok = text_printf(text, "  %s%-12s %s\n", is_debugger ? "lua-" : "", row->shown.name,
                      row->shown.summary);
   ok = ok && add_options(text, "Options of every command:", options_common);
-  if (!is_debugger) ok = ok && add_options(text, "Options of the program:", options_shell);
+  if (!is_debugger)
+    ok = ok && add_options(text, "Options of the program:", options_shell) &&
+         text_add_string(text, snapshots);
   const char *more = is_debugger ? "\nlua-help COMMAND tells more about one of them.\n"
                                  : "\nOptions may stand before or after the command; -- ends them. "
                                    "lua-inspect help COMMAND tells more.\n"

@@ -209,10 +209,19 @@ static const struct option option_verbose = {
 const struct option option_help = {{"help", 'h', NULL, "show this help"}, .value = VALUE_NONE};
 const struct option option_version = {{"version", 0, NULL, "show the version"},
                                       .value = VALUE_NONE};
-const struct option option_pid = {{"pid", 'p', "PID", "read a stopped process instead of a core"},
-                                  .value = VALUE_COUNT,
-                                  .offset = FIELD(pid),
-                                  .most = INT32_MAX};
+const struct option option_pid = {
+    {"pid", 'p', "PID", "read a running process instead of a core: it stops for a moment"},
+    .value = VALUE_COUNT,
+    .offset = FIELD(pid),
+    .most = INT32_MAX};
+
+/* In the order of enum inspect_snapshot. */
+static const char *const snapshots[] = {"copy", "stop", "fork", "none", NULL};
+const struct option option_snapshot = {
+    {"snapshot", 0, "HOW", "how to read a process: copy (the default), stop, fork or none"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(snapshot),
+    .choices = snapshots};
 
 const struct option operand_tracker = {
     {"TRACKER", 0, "TRACKER", "a path or address of the weak table that tracks"},
@@ -243,7 +252,7 @@ const struct option *const options_common[] = {
     &option_no_progress, &option_now,  &option_exe,   &option_sysroot, &option_layout,
     &option_verbose,     &option_help, NULL};
 
-const struct option *const options_shell[] = {&option_pid, &option_version, NULL};
+const struct option *const options_shell[] = {&option_pid, &option_snapshot, &option_version, NULL};
 
 /* ---- Words for messages ---------------------------------------------------------------------- */
 

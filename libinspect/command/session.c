@@ -9,18 +9,17 @@
 struct inspect_error *inspect_session_open(const struct inspect_target *target,
                                            struct inspect_session **result) {
   *result = NULL;
-  if (target->pid)
-    return error_create(INSPECT_ERROR_UNSUPPORTED,
-                        "dump it with `gcore PID` (it keeps running) and give the core file",
-                        "this version reads core files only, not running processes");
-  if (!target->core)
+  if (!target->core && !target->pid)
     return error_create(INSPECT_ERROR_USAGE, "lua-inspect --help", "no core file was given");
   struct inspect_session *session = calloc(1, sizeof *session);
   if (!session) return error_no_memory();
   arena_init(&session->arena);
   struct inspect_error *error =
       target->layout ? layout_read_file(target->layout, &session->arena, &session->given) : NULL;
-  if (!error)
+  if (!error && target->pid)
+    error = source_open_process(target->pid, target->snapshot, target->exe, target->sysroot,
+                                &session->source);
+  else if (!error)
     error = source_open_core(target->core, target->exe, target->sysroot, &session->source);
   if (error) {
     inspect_session_close(session);
@@ -40,6 +39,12 @@ void inspect_session_close(struct inspect_session *session) {
   vector_free(&session->listing);
   arena_free(&session->arena);
   free(session);
+}
+
+void inspect_session_resume(struct inspect_session *session) { source_resume(session->source); }
+
+double inspect_session_stopped(const struct inspect_session *session) {
+  return source_stopped_seconds(session->source);
 }
 
 /* ---- Releases -------------------------------------------------------------------------------- */

@@ -188,6 +188,14 @@ static struct inspect_error *check_option(const char *path, bool is_folder, cons
   return NULL;
 }
 
+struct inspect_error *source_keep_options(struct source *source, const char *exe,
+                                          const char *sysroot) {
+  TRY(check_option(exe, false, "--exe names the program that was dumped"));
+  TRY(check_option(sysroot, true, "--sysroot names a folder that holds the target's files"));
+  TRY(keep_option(source, exe, &source->elf->exe));
+  return keep_option(source, sysroot, &source->elf->sysroot);
+}
+
 static struct inspect_error *read_core(struct source *source, const char *path, const char *exe,
                                        const char *sysroot) {
   struct stat status;
@@ -196,10 +204,7 @@ static struct inspect_error *read_core(struct source *source, const char *path, 
   TRY(map_core(path, &status, &bytes));
   enum image_state state = image_load(bytes, (uint64_t)status.st_size, image);
   TRY(check_image(path, state, image));
-  TRY(check_option(exe, false, "--exe names the program that was dumped"));
-  TRY(check_option(sysroot, true, "--sysroot names a folder that holds the target's files"));
-  TRY(keep_option(source, exe, &source->elf->exe));
-  TRY(keep_option(source, sysroot, &source->elf->sysroot));
+  TRY(source_keep_options(source, exe, sysroot));
   source->time = (double)status.st_mtim.tv_sec + (double)status.st_mtim.tv_nsec / 1e9;
   source->pointer_size = image->is_64 ? 8 : 4;
   source->big_endian = image->big_endian;
@@ -210,26 +215,37 @@ static struct inspect_error *read_core(struct source *source, const char *path, 
   return source_read_notes(source);
 }
 
-struct inspect_error *source_open_core(const char *path, const char *exe, const char *sysroot,
-                                       struct source **result) {
+struct inspect_error *source_create(enum source_kind kind, struct source **result) {
   *result = NULL;
   struct source *source = calloc(1, sizeof *source);
   if (!source) return error_no_memory();
   arena_init(&source->arena);
-  source->kind = SOURCE_CORE;
-  source->cpu_time = -1;
+  source->kind = kind;
+  source->cpu_time = source->stopped_seconds = -1;
   source->elf = arena_alloc(&source->arena, sizeof *source->elf);
-  struct inspect_error *error =
-      source->elf ? read_core(source, path, exe, sysroot) : error_no_memory();
-  if (error)
+  if (!source->elf) {
     source_close(source);
-  else
-    *result = source;
+    return error_no_memory();
+  }
+  source->elf->program = source->elf->root = -1;
+  *result = source;
+  return NULL;
+}
+
+struct inspect_error *source_open_core(const char *path, const char *exe, const char *sysroot,
+                                       struct source **result) {
+  TRY(source_create(SOURCE_CORE, result));
+  struct inspect_error *error = read_core(*result, path, exe, sysroot);
+  if (error) {
+    source_close(*result);
+    *result = NULL;
+  }
   return error;
 }
 
 void source_close(struct source *source) {
   if (!source) return;
+  source_free_process(source);
   if (source->elf) {
     source_free_unwind(source);
     source_free_symbols(source);
@@ -237,6 +253,8 @@ void source_close(struct source *source) {
     source_free_files(source);
     if (source->elf->image.bytes)
       munmap((void *)(uintptr_t)source->elf->image.bytes, (size_t)source->elf->image.size);
+    if (source->elf->program >= 0) close(source->elf->program);
+    if (source->elf->root >= 0) close(source->elf->root);
   }
   arena_free(&source->arena);
   free(source);

@@ -26,6 +26,10 @@ struct source_elf {
   const char *exe;     /* as in struct inspect_target, or NULL */
   const char *sysroot; /* the same */
   uint64_t entry;      /* AT_ENTRY: an address in the main program, 0 if not known */
+  /* Of a running process: */
+  int program;        /* its program, opened, or -1                          */
+  int root;           /* its root folder, opened, or -1                      */
+  const char *prefix; /* a path to `root`, or NULL if it is our root as well */
   struct VECTOR(struct source_disk_file) files;
   struct VECTOR(struct source_module_info) debug_infos;
   struct source_symbols *symbols; /* NULL until the first source_symbol */
@@ -38,6 +42,9 @@ MUST_CHECK struct inspect_error *source_read_memory(struct source *source);
 /* notes.c: process, threads and mapped files from the notes. */
 MUST_CHECK struct inspect_error *source_read_notes(struct source *source);
 
+/* notes.c: sets stack pointer and program counter of a thread from its registers. */
+void source_name_registers(const struct source *source, struct source_thread *thread);
+
 /* files.c: the file behind a mapping, NULL if it cannot be had; valid until the next call. */
 const struct source_disk_file *source_disk_file(struct source *source,
                                                 const struct source_mapping *mapping);
@@ -45,6 +52,14 @@ void source_free_files(struct source *source);
 
 /* symbols.c */
 void source_free_symbols(struct source *source);
+
+/* process.c: lets the process go and frees what was read. */
+void source_free_process(struct source *source);
+
+/* core.c: an empty source; its --exe and --sysroot, checked and kept. */
+MUST_CHECK struct inspect_error *source_create(enum source_kind kind, struct source **result);
+MUST_CHECK struct inspect_error *source_keep_options(struct source *source, const char *exe,
+                                                     const char *sysroot);
 
 /* core.c: a copy of an array in the source's arena; NULL when out of memory. Never NULL else. */
 void *source_keep(struct source *source, const void *items, size_t count, size_t item_size);

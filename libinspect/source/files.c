@@ -5,7 +5,8 @@
  * first page of each ELF file unless coredump_filter excludes it. Where the dump holds none, --exe
  * and the sysroot are believed, and without a sysroot the path itself. Where it holds one, --exe
  * serves for any mapping with its build-id: a program started through ld.so is not what the kernel
- * calls the main program.
+ * calls the main program. Of a running process its own root folder counts, and what was deleted
+ * since is still there under /proc.
  *
  * Paths come from the target: what they name is opened without blocking and must be a regular file.
  */
@@ -163,6 +164,21 @@ static bool is_main_program(const struct source *source, const struct source_map
   return entry && is_same_path(entry, mapping);
 }
 
+/* A file that a running process has mapped and that has no name any more, or another one. */
+static void find_deleted(const struct search *search) {
+  struct source *source = search->source;
+  const struct source_mapping *mapping = search->mapping;
+  int program = source->elf->program;
+  if (source->kind != SOURCE_PROCESS) return;
+  if (program >= 0 && is_main_program(source, mapping) &&
+      try_path(search, arena_printf(&source->arena, "/proc/self/fd/%d", program), true))
+    return;
+  try_path(search,
+           arena_printf(&source->arena, "/proc/%lld/map_files/%llx-%llx", (long long)source->pid,
+                        (unsigned long long)mapping->start, (unsigned long long)mapping->end),
+           true);
+}
+
 static void find_file(const struct search *search) {
   struct source *source = search->source;
   const struct source_elf *elf = source->elf;
@@ -172,7 +188,8 @@ static void find_file(const struct search *search) {
   if (elf->sysroot &&
       try_path(search, arena_printf(&source->arena, "%s%s", elf->sysroot, path), true))
     return;
-  try_path(search, path, !elf->sysroot);
+  const char *own = elf->prefix ? arena_printf(&source->arena, "%s%s", elf->prefix, path) : path;
+  if (!try_path(search, own, !elf->sysroot)) find_deleted(search);
 }
 
 const struct source_disk_file *source_disk_file(struct source *source,

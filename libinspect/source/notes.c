@@ -50,17 +50,25 @@ static uint64_t field(const struct reader *reader, const struct note *note, size
   return image_number(reader->image, note->bytes + offset, width);
 }
 
-static const struct register_layout *layout_of(const struct image *image) {
+static const struct register_layout *layout_of(unsigned machine, bool is_64) {
   for (size_t i = 0; i < sizeof register_layouts / sizeof *register_layouts; i++)
-    if (register_layouts[i].machine == image->machine && register_layouts[i].is_64 == image->is_64)
+    if (register_layouts[i].machine == machine && register_layouts[i].is_64 == is_64)
       return &register_layouts[i];
   return NULL;
+}
+
+void source_name_registers(const struct source *source, struct source_thread *thread) {
+  const struct register_layout *layout = layout_of(source->machine, source->pointer_size == 8);
+  if (layout && layout->stack_pointer < thread->register_count)
+    thread->stack_pointer = thread->registers[layout->stack_pointer];
+  if (layout && layout->program_counter < thread->register_count)
+    thread->program_counter = thread->registers[layout->program_counter];
 }
 
 /* pr_reg fills the note from `offset` up to pr_fpvalid, an int padded to the register's width. */
 static bool read_registers(struct reader *reader, const struct note *note, size_t offset,
                            struct source_thread *thread) {
-  const struct register_layout *layout = layout_of(reader->image);
+  const struct register_layout *layout = layout_of(reader->image->machine, reader->image->is_64);
   unsigned width = layout ? layout->width : reader->source->pointer_size;
   if (note->size < offset + 2 * width) return true;
   size_t count = (note->size - offset - width) / width;
@@ -70,10 +78,7 @@ static bool read_registers(struct reader *reader, const struct note *note, size_
     registers[i] = image_number(reader->image, note->bytes + offset + i * width, width);
   thread->registers = registers;
   thread->register_count = count;
-  if (layout && layout->stack_pointer < count)
-    thread->stack_pointer = registers[layout->stack_pointer];
-  if (layout && layout->program_counter < count)
-    thread->program_counter = registers[layout->program_counter];
+  source_name_registers(reader->source, thread);
   return true;
 }
 

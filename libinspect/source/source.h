@@ -2,7 +2,8 @@
  *
  * A source is a set of readable segments in host memory plus what is known about the process:
  * word size, threads, mapped files, symbols. Readers never copy: source_view returns a pointer
- * into a mapped core. Tests build a struct source by hand over arrays ("mock memory").
+ * into a mapped core, or into the copy of a process's memory. Tests build a struct source by hand
+ * over arrays ("mock memory").
  *
  * What this floor does not do: know anything about Lua. Only this folder includes elfutils. */
 #ifndef SOURCE_SOURCE_H
@@ -41,13 +42,16 @@ struct source_thread {
 struct source {
   enum source_kind kind;
   const char *path;    /* absolute path of the core, or NULL                     */
-  const char *name;    /* what text output shows: the core's base name           */
+  const char *name;    /* what text output shows: the core's base name, "process 4711" */
   int64_t pid;         /* of the process that was dumped; 0 if not known         */
   const char *command; /* the process's name (NT_PRPSINFO), escaped, or NULL  */
   int signal;          /* that killed it, or 0                                   */
   double time;         /* when the dump was taken, seconds since 1970: the core file's
-                          modification time                                      */
+                          modification time, or when a process was read          */
   double cpu_time;     /* CPU seconds the process had used (NT_PRSTATUS), negative if not known */
+
+  bool is_unstopped;      /* read while it ran: what was read need not be of one moment */
+  double stopped_seconds; /* see source_stopped_seconds                                 */
 
   unsigned pointer_size; /* 4 or 8                                            */
   bool big_endian;
@@ -63,8 +67,9 @@ struct source {
   struct source_thread *threads;
   size_t thread_count;
 
-  struct arena arena;     /* owns the arrays above                                   */
-  struct source_elf *elf; /* core.c's and symbols.c's own data; NULL for mock memory */
+  struct arena arena;             /* owns the arrays above                                   */
+  struct source_elf *elf;         /* core.c's and symbols.c's own data; NULL for mock memory */
+  struct source_process *process; /* process.c's own data; NULL for cores */
 };
 
 /* Opens an ELF core and maps it. `exe` and `sysroot` as in struct inspect_target. The errors tell a
@@ -73,6 +78,18 @@ struct source {
  */
 MUST_CHECK struct inspect_error *source_open_core(const char *path, const char *exe,
                                                   const char *sysroot, struct source **result);
+
+/* Takes a snapshot of a running process, as `how` says (see inspect.h), and reads it: what is
+ * analysed later is a copy. The errors tell apart who cannot be read, and why, each with a hint. */
+MUST_CHECK struct inspect_error *source_open_process(int64_t pid, enum inspect_snapshot how,
+                                                     const char *exe, const char *sysroot,
+                                                     struct source **result);
+
+/* Lets a process go on that is held until the source is closed (INSPECT_SNAPSHOT_STOP). */
+void source_resume(struct source *source);
+
+/* For how long the process was stopped by us, so far; negative if it was not. */
+double source_stopped_seconds(const struct source *source);
 
 void source_close(struct source *source);
 

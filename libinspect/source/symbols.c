@@ -155,6 +155,7 @@ static int set_userdata(Dwfl_Module *dwfl_module, void **userdata, const char *n
 
 static void open_core_modules(struct source *source, struct module *module) {
   const struct image *image = &source->elf->image;
+  if (!image->bytes) return;
   elf_version(EV_CURRENT);
   /* elf_memory does not write to an image that is only read. */
   module->core = elf_memory((char *)(uintptr_t)image->bytes, (size_t)image->size);

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-ABI = 1  # INSPECT_ABI of the inspect.h that this file was written from
+ABI = 2  # INSPECT_ABI of the inspect.h that this file was written from
 
 _OUTPUT = ctypes.CFUNCTYPE(
     ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
@@ -40,6 +40,7 @@ class _Target(ctypes.Structure):
         ("exe", ctypes.c_char_p),
         ("sysroot", ctypes.c_char_p),
         ("layout", ctypes.c_char_p),
+        ("snapshot", ctypes.c_int),
     ]
 
 

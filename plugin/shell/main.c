@@ -23,6 +23,7 @@ enum { STATUS_UNUSABLE = 2, OUTPUT_BUFFER = 1 << 18, PROGRESS_COLUMNS = 78 };
 static const double PROGRESS_AFTER = 1.0; /* seconds */
 
 static const char usage[] = "usage: lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]\n"
+                            "       lua-inspect [OPTIONS] -p PID [COMMAND [ARGS]]\n"
                             "       lua-inspect help [COMMAND]\n"
                             "try `lua-inspect --help`\n";
 
@@ -123,6 +124,12 @@ static bool shows_colour(void) {
   return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
+/* Whoever stops a process in production wants to know for how long. */
+static void tell_stopped(const struct inspect_session *session) {
+  double seconds = inspect_session_stopped(session);
+  if (seconds >= 0) fprintf(stderr, "stopped for %.3f s\n", seconds);
+}
+
 static int open_and_run(struct inspect_invocation *invocation, const struct inspect_io *io) {
   const struct inspect_target *target = inspect_invocation_target(invocation);
   struct inspect_session *session = NULL;
@@ -130,7 +137,14 @@ static int open_and_run(struct inspect_invocation *invocation, const struct insp
     struct inspect_error *error = inspect_session_open(target, &session);
     if (error) return inspect_report_error(invocation, error, io);
   }
+  bool holds = target && target->pid && target->snapshot == INSPECT_SNAPSHOT_STOP;
+  if (session && !holds) tell_stopped(session);
   int status = inspect_invocation_run(invocation, session, io);
+  if (session && holds) {
+    inspect_session_resume(session);
+    wipe_progress(io->context);
+    tell_stopped(session);
+  }
   inspect_session_close(session);
   return status;
 }

@@ -79,6 +79,13 @@ struct inspect_error *inspect_session_open(const struct inspect_target *target,
 
 void inspect_session_close(struct inspect_session *session) { free(session); }
 
+void inspect_session_resume(struct inspect_session *session) { (void)session; }
+
+double inspect_session_stopped(const struct inspect_session *session) {
+  (void)session;
+  return -1;
+}
+
 int inspect_report_error(const struct inspect_invocation *invocation, struct inspect_error *error,
                          const struct inspect_io *io) {
   (void)invocation, (void)error, (void)io;
