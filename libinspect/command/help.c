@@ -145,6 +145,12 @@ static const char snapshots[] =
     "\nHow a process is read (-p PID):\n"
     "  --snapshot=copy         stop it, copy its memory, let it go on, and analyse the copy\n"
     "  --snapshot=stop         the same, but it goes on only when the answer is there\n"
+    "  --snapshot=fork         stop it for the time of a fork, which it is made to do, and copy "
+    "the\n"
+    "                          child: two system calls run in it (clone, wait4), without a signal\n"
+    "                          to it. Killing lua-inspect with SIGKILL while one of them runs "
+    "(some\n"
+    "                          20 ms for each GB of memory) would end the process\n"
     "  --snapshot=none         do not stop it: what is read may be torn, and is labelled so\n";
 
 static bool overview_text(bool is_debugger, struct text *text) {

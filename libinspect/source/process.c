@@ -2,6 +2,7 @@
  *
  *   COPY  plan | warm the host's memory | stop, plan again, read, let go      | analyse
  *   STOP        plan                    | stop, plan again, read              | analyse | let go
+ *   FORK        stop, make it fork, let go      | plan and read the child, end it | analyse
  *   NONE  plan | read, without stopping                                       | analyse
  *   HELD  the same of a process that a debugger holds
  *
@@ -45,10 +46,11 @@ static double seconds(clockid_t clock) {
 
 /* ---- Planning and reading -------------------------------------------------------------------- */
 
-static struct inspect_error *make_plan(int64_t pid, struct process_maps *maps,
+static struct inspect_error *make_plan(int64_t pid, bool is_child, struct process_maps *maps,
                                        struct process_plan *plan) {
   char path[64];
   TRY(process_read_maps(pid, maps));
+  if (is_child) process_drop_wiped(pid, maps);
   snprintf(path, sizeof path, "/proc/%lld/pagemap", (long long)pid);
   int page_map = open(path, O_RDONLY | O_CLOEXEC);
   struct inspect_error *error = process_make_plan(maps, page_map, plan);
@@ -71,14 +73,14 @@ static struct inspect_error *check_room(int64_t pid, uint64_t bytes) {
                       (long long)pid, (unsigned long long)(bytes / 1000000), available / 1000);
 }
 
-/* Plans again, and reads; `old` is what was prepared, or NULL. */
-static struct inspect_error *read_now(struct source *source, struct process_plan *old) {
+/* Plans again, and reads; `pid` is the process or its child, `old` what was prepared, or NULL. */
+static struct inspect_error *read_now(struct source *source, int64_t pid,
+                                      struct process_plan *old) {
   struct source_process *process = source->process;
-  TRY(make_plan(source->pid, &process->maps, &process->plan));
+  TRY(make_plan(pid, pid != source->pid, &process->maps, &process->plan));
   TRY(check_room(source->pid, process->plan.bytes));
   TRY(process_place_plan(&process->plan, old));
-  source->time = seconds(CLOCK_REALTIME);
-  return process_copy(source->pid, &process->plan, &process->gaps);
+  return process_copy(pid, &process->plan, &process->gaps);
 }
 
 /* utime and stime of /proc/PID/stat, fields 14 and 15, in clock ticks. */
@@ -100,13 +102,41 @@ struct taking {
   struct process_plan *old;
 };
 
-static struct inspect_error *take(struct source *source, struct process_plan *old,
-                                  struct tracees *tracees) {
+/* Stops the process, and reads what only stands still now. */
+static struct inspect_error *stop(struct source *source, struct tracees *tracees) {
   source->process->began = seconds(CLOCK_MONOTONIC);
   TRY(process_stop(source->pid, tracees));
-  TRY(process_registers(source, tracees));
+  source->time = seconds(CLOCK_REALTIME);
   read_cpu_time(source);
-  return read_now(source, old);
+  return process_registers(source, tracees);
+}
+
+static void let_go(struct source *source, struct tracees *tracees) {
+  process_let_go(tracees);
+  source->stopped_seconds = seconds(CLOCK_MONOTONIC) - source->process->began;
+}
+
+static struct inspect_error *fork_stopped(struct source *source, struct tracees *tracees,
+                                          struct process_child *child) {
+  struct process_maps maps;
+  TRY(stop(source, tracees));
+  struct inspect_error *error = process_read_maps(source->pid, &maps);
+  if (!error) error = process_fork(source->pid, &maps, tracees, child);
+  process_free_maps(&maps);
+  return error;
+}
+
+/* The second time that the process stops, to forget its child, counts as well. */
+static struct inspect_error *take_fork(struct source *source) {
+  struct tracees tracees = {0};
+  struct process_child child = {0};
+  struct inspect_error *error = fork_stopped(source, &tracees, &child);
+  let_go(source, &tracees);
+  if (!error) error = read_now(source, child.pid, NULL);
+  double began = seconds(CLOCK_MONOTONIC);
+  process_end_child(source->pid, &child);
+  source->stopped_seconds += seconds(CLOCK_MONOTONIC) - began;
+  return error;
 }
 
 static void *trace(void *argument) {
@@ -114,19 +144,25 @@ static void *trace(void *argument) {
   struct source *source = taking.source;
   struct source_process *process = source->process;
   struct tracees tracees = {0};
-  process->error = take(source, taking.old, &tracees);
+  if (process->how == INSPECT_SNAPSHOT_FORK) {
+    process->error = take_fork(source);
+    sem_post(&process->taken);
+    return NULL;
+  }
+  process->error = stop(source, &tracees);
+  if (!process->error) process->error = read_now(source, source->pid, taking.old);
   bool holds = process->how == INSPECT_SNAPSHOT_STOP && !process->error;
   if (holds) {
     sem_post(&process->taken);
     while (sem_wait(&process->leave) != 0) /* EINTR */
       ;
   }
-  process_let_go(&tracees);
-  source->stopped_seconds = seconds(CLOCK_MONOTONIC) - process->began;
+  let_go(source, &tracees);
   if (!holds) sem_post(&process->taken);
   return NULL;
 }
 
+/* Signals wait while a fork is being made: who ends us in the wrong moment ends the process. */
 static struct inspect_error *run_tracer(struct source *source, struct process_plan *old) {
   struct source_process *process = source->process;
   struct taking taking = {source, old};
@@ -134,13 +170,15 @@ static struct inspect_error *run_tracer(struct source *source, struct process_pl
   sigfillset(&all);
   bool is_masked = pthread_sigmask(SIG_SETMASK, &all, &before) == 0;
   process->has_tracer = pthread_create(&process->tracer, NULL, trace, &taking) == 0;
-  if (is_masked) pthread_sigmask(SIG_SETMASK, &before, NULL);
+  bool protects = process->how == INSPECT_SNAPSHOT_FORK && process->has_tracer;
+  if (is_masked && !protects) pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (!process->has_tracer)
     return error_create(INSPECT_ERROR_SYSTEM, "see `ulimit -u`",
                         "no thread can be started to stop process %lld with",
                         (long long)source->pid);
   while (sem_wait(&process->taken) != 0) /* EINTR */
     ;
+  if (is_masked && protects) pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (process->how != INSPECT_SNAPSHOT_STOP || process->error) source_resume(source);
   struct inspect_error *error = process->error;
   process->error = NULL;
@@ -166,7 +204,7 @@ double source_stopped_seconds(const struct source *source) {
 static struct inspect_error *take_stopped(struct source *source, bool warms) {
   struct process_maps maps = {0};
   struct process_plan plan = {0};
-  struct inspect_error *error = make_plan(source->pid, &maps, &plan);
+  struct inspect_error *error = make_plan(source->pid, false, &maps, &plan);
   if (!error) error = check_room(source->pid, plan.bytes);
   if (!error) error = process_place_plan(&plan, NULL);
   if (!error && warms) process_warm_plan(&plan);
@@ -179,7 +217,8 @@ static struct inspect_error *take_stopped(struct source *source, bool warms) {
 static struct inspect_error *take_running(struct source *source) {
   TRY(process_list_threads(source));
   read_cpu_time(source);
-  return read_now(source, NULL);
+  source->time = seconds(CLOCK_REALTIME);
+  return read_now(source, source->pid, NULL);
 }
 
 /* ---- What the process is --------------------------------------------------------------------- */
@@ -311,7 +350,10 @@ static struct inspect_error *open_process(struct source *source, const char *exe
   TRY(source_keep_options(source, exe, sysroot));
   TRY(process_check(source->pid, traces));
   TRY(read_identity(source));
-  if (traces)
+  if (how == INSPECT_SNAPSHOT_FORK) {
+    TRY(process_may_fork(source));
+    TRY(run_tracer(source, NULL));
+  } else if (traces)
     TRY(take_stopped(source, how == INSPECT_SNAPSHOT_COPY));
   else
     TRY(take_running(source));

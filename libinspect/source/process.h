@@ -5,9 +5,11 @@
  *   process_plan.c     which memory is read, and where it goes in the host
  *   process_copy.c     reading it
  *   process_threads.c  stopping its threads, their registers, letting them go
+ *   process_fork.c     a child that holds still
  *   process.c          the ways to take a snapshot
  *
- * A process is never written to, and no breakpoint is set. */
+ * A process is never written to, no breakpoint is set, and nothing is called in it, but for the two
+ * system calls of process_fork.c, which the user has to ask for. */
 #ifndef SOURCE_PROCESS_H
 #define SOURCE_PROCESS_H
 
@@ -61,6 +63,9 @@ struct process_maps {
 
 MUST_CHECK struct inspect_error *process_read_maps(int64_t pid, struct process_maps *maps);
 void process_free_maps(struct process_maps *maps);
+
+/* Takes out the mappings that a child does not inherit as they were (MADV_WIPEONFORK). */
+void process_drop_wiped(int64_t pid, struct process_maps *maps);
 
 /* Whether the mapping shows a file of the file system. */
 bool process_maps_file(const struct process_mapping *mapping);
@@ -138,5 +143,24 @@ MUST_CHECK struct inspect_error *process_registers(struct source *source,
 /* The threads of a process that we do not trace, with stack pointer and program counter as far as
  * the kernel tells them. */
 MUST_CHECK struct inspect_error *process_list_threads(struct source *source);
+
+/* ---- process_fork.c -------------------------------------------------------------------------- */
+
+struct process_child {
+  pid_t pid;      /* 0: there is none              */
+  int64_t own_id; /* its id where the process lives */
+  uint64_t call;  /* where it was born              */
+};
+
+/* UNSUPPORTED where a fork could harm the process, or is not possible. */
+MUST_CHECK struct inspect_error *process_may_fork(const struct source *source);
+
+/* Makes a stopped process fork. The threads stand as they stood, also after an error. The child
+ * stands still until process_end_child, and dies with the calling thread. */
+MUST_CHECK struct inspect_error *process_fork(int64_t pid, const struct process_maps *maps,
+                                              struct tracees *tracees, struct process_child *child);
+
+/* Kills the child, and makes the process forget it. Stops the process once more. */
+void process_end_child(int64_t pid, const struct process_child *child);
 
 #endif

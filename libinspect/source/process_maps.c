@@ -73,6 +73,31 @@ struct inspect_error *process_read_maps(int64_t pid, struct process_maps *maps) 
   return maps->list.count ? NULL : process_ended(pid);
 }
 
+/* Below its line, /proc/PID/smaps has "VmFlags: rd wr mr mw me ac wf" for each mapping. */
+void process_drop_wiped(int64_t pid, struct process_maps *maps) {
+  struct text text = {0};
+  struct process_mapping mapping = {0};
+  size_t at = 0;
+  if (!process_read_file(pid, "smaps", &text)) return;
+  for (char *line = text.items; *line;) {
+    size_t size = strcspn(line, "\n");
+    char *next = line + size + (line[size] == '\n');
+    const char *path;
+    line[size] = 0;
+    if (!strncmp(line, "VmFlags:", 8)) {
+      while (at < maps->list.count && maps->list.items[at].start < mapping.start)
+        at++;
+      if (strstr(line, " wf") && at < maps->list.count &&
+          maps->list.items[at].start == mapping.start)
+        maps->list.items[at].readable = false;
+    } else if (line[0] < 'A' || line[0] > 'Z') { /* keys begin with capitals */
+      (void)read_line(line, &mapping, &path);
+    }
+    line = next;
+  }
+  vector_free(&text);
+}
+
 void process_free_maps(struct process_maps *maps) {
   vector_free(&maps->list);
   arena_free(&maps->arena);

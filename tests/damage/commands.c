@@ -53,7 +53,8 @@ const char *command_line(size_t number) {
   return number < sizeof lines / sizeof *lines ? lines[number] : NULL;
 }
 
-/* ---- What comes out ---------------------------------------------------------------------------- */
+/* ---- What comes out ----------------------------------------------------------------------------
+ */
 
 struct output {
   yajl_handle parser; /* of --json, else NULL */
@@ -94,8 +95,7 @@ const char *command_run(struct inspect_session *session, const char *line, int *
   if (length >= sizeof command) return "a command of that length is none";
   memcpy(command, line, length);
   command[length] = 0;
-  struct inspect_error *error =
-      inspect_invocation_parse_line(command, line + length, &invocation);
+  struct inspect_error *error = inspect_invocation_parse_line(command, line + length, &invocation);
   if (error) {
     bool is_memory = error->code == INSPECT_ERROR_NO_MEMORY;
     inspect_error_free(error);
@@ -104,8 +104,7 @@ const char *command_run(struct inspect_session *session, const char *line, int *
     return is_memory ? NULL : "the command line is not understood";
   }
   if (strstr(line, "--json")) output.parser = yajl_alloc(NULL, NULL, NULL);
-  struct inspect_io io = {
-      .context = &output, .output = take_output, .diagnostic = take_diagnostic};
+  struct inspect_io io = {.context = &output, .output = take_output, .diagnostic = take_diagnostic};
   *status = inspect_invocation_run(invocation, session, &io);
   if (output.parser) {
     if (!output.wrong && output.bytes && yajl_complete_parse(output.parser) != yajl_status_ok)

@@ -28,7 +28,8 @@ static void say(struct damage *damage, const char *format, ...) {
   va_end(arguments);
 }
 
-/* ---- Writing ----------------------------------------------------------------------------------- */
+/* ---- Writing -----------------------------------------------------------------------------------
+ */
 
 static void blame(struct damage *damage, uint32_t owner) {
   if (owner == OWNER_NOBODY) return;
@@ -72,7 +73,8 @@ static void put_random(struct damage *damage, size_t offset, size_t size) {
   put(damage, offset, bytes, size);
 }
 
-/* ---- Choosing ---------------------------------------------------------------------------------- */
+/* ---- Choosing ----------------------------------------------------------------------------------
+ */
 
 static const struct layout *layout_of(const struct damage *damage) {
   return victim_vm(damage->victim)->layout;
@@ -178,7 +180,8 @@ static struct layout_place some_field(struct damage *damage, const char *structu
   return place;
 }
 
-/* ---- Kinds ------------------------------------------------------------------------------------- */
+/* ---- Kinds -------------------------------------------------------------------------------------
+ */
 
 static void flip_bits(struct damage *damage) {
   const struct victim *victim = damage->victim;
@@ -213,8 +216,8 @@ static void exchange_word(struct damage *damage) {
     place = (place + 1) % words;
   uint64_t value = word_of_heap(damage, word);
   put_number(damage, victim->heap_offset + (size_t)place * word, value, word);
-  say(damage, "word 0x%llx = 0x%llx; ",
-      (unsigned long long)(victim->heap_start + place * word), (unsigned long long)value);
+  say(damage, "word 0x%llx = 0x%llx; ", (unsigned long long)(victim->heap_start + place * word),
+      (unsigned long long)value);
 }
 
 static void garble_object(struct damage *damage) {
@@ -346,8 +349,7 @@ static void invert_stack(struct damage *damage) {
     break;
   }
   default:
-    set(damage, thread, lua_State_openupval,
-        address_of(damage, some_of(damage, OBJECT_UPVALUE)));
+    set(damage, thread, lua_State_openupval, address_of(damage, some_of(damage, OBJECT_UPVALUE)));
   }
 }
 
@@ -356,9 +358,9 @@ static void nest_prototype(struct damage *damage) {
   object_id prototype = some_of(damage, OBJECT_PROTOTYPE);
   const struct layout *layout = layout_of(damage);
   uint64_t nested = field(damage, prototype, Proto_p), code = field(damage, prototype, Proto_code);
-  static const enum layout_field sizes[] = {Proto_sizek,       Proto_sizecode, Proto_sizelineinfo,
-                                            Proto_sizep,       Proto_sizelocvars,
-                                            Proto_sizeupvalues, Proto_sizeabslineinfo};
+  static const enum layout_field sizes[] = {
+      Proto_sizek,       Proto_sizecode,     Proto_sizelineinfo,   Proto_sizep,
+      Proto_sizelocvars, Proto_sizeupvalues, Proto_sizeabslineinfo};
   switch (below(damage, 4)) {
   case 0:
     if (field(damage, prototype, Proto_sizep) && victim_has(damage->victim, nested, 8)) {
@@ -369,8 +371,7 @@ static void nest_prototype(struct damage *damage) {
     }
     break;
   case 1:
-    set(damage, prototype, sizes[below(damage, sizeof sizes / sizeof *sizes)],
-        some_value(damage));
+    set(damage, prototype, sizes[below(damage, sizeof sizes / sizeof *sizes)], some_value(damage));
     break;
   case 2:
     set(damage, prototype, Proto_lineinfo, some_value(damage));
@@ -409,9 +410,8 @@ static void change_state(struct damage *damage) {
   struct layout_place place = some_field(damage, "global_State", &name);
   uint64_t value = some_value(damage);
   size_t offset = victim_offset(damage->victim, victim_vm(damage->victim)->global_state);
-  uint64_t more = place.size == layout_of(damage)->pointer_size && !below(damage, 4)
-                      ? 8 * below(damage, 9)
-                      : 0;
+  uint64_t more =
+      place.size == layout_of(damage)->pointer_size && !below(damage, 4) ? 8 * below(damage, 9) : 0;
   put_number(damage, offset + place.offset + (size_t)more, value, place.size);
   say(damage, "%s = 0x%llx; ", name, (unsigned long long)value);
 }
@@ -457,10 +457,10 @@ static const struct kind {
   void (*apply)(struct damage *damage);
   unsigned weight;
 } kinds[] = {
-    {flip_bits, 6},     {flip_owned_bit, 10}, {exchange_word, 14},  {garble_object, 10},
-    {set_field, 14},    {break_list, 10},     {change_tag, 8},      {inflate_table, 5},
-    {inflate_string, 3}, {invert_stack, 5},   {nest_prototype, 4},  {change_userdata, 2},
-    {copy_object, 3},   {change_state, 4},    {damage_file, 4},     {truncate_file, 1},
+    {flip_bits, 6},      {flip_owned_bit, 10}, {exchange_word, 14}, {garble_object, 10},
+    {set_field, 14},     {break_list, 10},     {change_tag, 8},     {inflate_table, 5},
+    {inflate_string, 3}, {invert_stack, 5},    {nest_prototype, 4}, {change_userdata, 2},
+    {copy_object, 3},    {change_state, 4},    {damage_file, 4},    {truncate_file, 1},
     {wipe, 3},
 };
 
@@ -477,8 +477,7 @@ static void apply_one(struct damage *damage) {
 
 void damage_apply(struct damage *damage, const struct victim *victim, uint8_t *bytes,
                   uint64_t seed) {
-  *damage =
-      (struct damage){.victim = victim, .bytes = bytes, .random = seed, .size = victim->size};
+  *damage = (struct damage){.victim = victim, .bytes = bytes, .random = seed, .size = victim->size};
   (void)random_next(&damage->random);
   unsigned count = below(damage, 4) ? 1 : 2 + (unsigned)below(damage, 4);
   for (unsigned i = 0; i < count; i++)

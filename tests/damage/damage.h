@@ -1,8 +1,8 @@
 /* damage.h - structure-aware damage to a core, decided by a number alone.
  *
  * Bits, words, fields, links, tags, sizes, whole objects, the VM's state, and the file's own
- * headers and notes: see damage.c for the kinds. Each change is attributed to the object whose bytes
- * it hits, by the victim's map of owners. */
+ * headers and notes: see damage.c for the kinds. Each change is attributed to the object whose
+ * bytes it hits, by the victim's map of owners. */
 #ifndef DAMAGE_DAMAGE_H
 #define DAMAGE_DAMAGE_H
 

@@ -40,12 +40,12 @@
 enum {
   MOST_CORES = 32,
   MOST_JOBS = 16,
-  COMMANDS = 3,                          /* of each case */
-  MOST_SECONDS = IS_SANITIZED ? 5 : 1,   /* of CPU time, for a case */
-  HANGS = 30,                            /* seconds: it will not end */
-  FACTOR = 4,                            /* memory over the core's size ... */
-  FLOOR = 1 << 20,                       /* ... of a core not smaller than that */
-  MOST_TOLD = 20,                        /* failures told by one worker */
+  COMMANDS = 3,                        /* of each case */
+  MOST_SECONDS = IS_SANITIZED ? 5 : 1, /* of CPU time, for a case */
+  HANGS = 30,                          /* seconds: it will not end */
+  FACTOR = 4,                          /* memory over the core's size ... */
+  FLOOR = 1 << 20,                     /* ... of a core not smaller than that */
+  MOST_TOLD = 20,                      /* failures told by one worker */
 };
 
 /* What a worker has done: shared with its parent. */
@@ -74,7 +74,8 @@ static double cpu_seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* ---- A case ------------------------------------------------------------------------------------ */
+/* ---- A case ------------------------------------------------------------------------------------
+ */
 
 static struct victim *victim_of(uint64_t seed) { return &victims[seed % victim_count]; }
 
@@ -88,8 +89,7 @@ static void keep_core(uint64_t seed, const struct damage *damage) {
   if (file) fclose(file);
 }
 
-static void tell(uint64_t seed, const struct damage *damage, const char *where,
-                 const char *what) {
+static void tell(uint64_t seed, const struct damage *damage, const char *where, const char *what) {
   printf("case %" PRIu64 " (%s): %s: %s\n  damage: %s\n", seed, damage->victim->name, where, what,
          damage->words);
   fflush(stdout);
@@ -155,8 +155,7 @@ static void run_case(struct progress *progress, uint64_t seed) {
   if (!wrong && meter_now()) wrong = "memory is left over";
   if (damage.size < victim->size) {
     if (ftruncate(victim->descriptor, (off_t)victim->size)) perror("ftruncate");
-    memcpy(victim->bytes + damage.size, victim->original + damage.size,
-           victim->size - damage.size);
+    memcpy(victim->bytes + damage.size, victim->original + damage.size, victim->size - damage.size);
   }
   if (wrong && progress->failures++ < MOST_TOLD) tell(seed, &damage, where, wrong);
   if (took > progress->slowest) {
@@ -171,7 +170,8 @@ static void run_case(struct progress *progress, uint64_t seed) {
   damage_undo(&damage);
 }
 
-/* ---- Workers ----------------------------------------------------------------------------------- */
+/* ---- Workers -----------------------------------------------------------------------------------
+ */
 
 /* Worker `number` has every `jobs`th case. */
 static pid_t start(struct progress *progress, uint64_t from) {
@@ -235,7 +235,8 @@ static void watch(struct progress *progress, unsigned number) {
   }
 }
 
-/* ---- The whole --------------------------------------------------------------------------------- */
+/* ---- The whole ---------------------------------------------------------------------------------
+ */
 
 static uint64_t report(const struct progress *all, double seconds) {
   struct progress sum = {0};

@@ -20,8 +20,8 @@ static _Atomic long now, most;
 
 static void *add(void *block) {
   if (!block) return NULL;
-  long bytes = atomic_fetch_add(&now, (long)malloc_usable_size(block)) +
-               (long)malloc_usable_size(block);
+  long bytes =
+      atomic_fetch_add(&now, (long)malloc_usable_size(block)) + (long)malloc_usable_size(block);
   if (bytes > atomic_load_explicit(&most, memory_order_relaxed)) atomic_store(&most, bytes);
   return block;
 }

@@ -47,7 +47,8 @@ static void differ(struct oracle *oracle, const char *format, ...) {
   }
 }
 
-/* ---- What is damaged --------------------------------------------------------------------------- */
+/* ---- What is damaged ---------------------------------------------------------------------------
+ */
 
 static void find_damaged(struct oracle *oracle) {
   enum { MODES = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES };
@@ -105,7 +106,8 @@ static void find_released(struct oracle *oracle, object_id object) {
       reach(sound, other, &oracle->is_released);
 }
 
-/* ---- Comparing --------------------------------------------------------------------------------- */
+/* ---- Comparing ---------------------------------------------------------------------------------
+ */
 
 static void compare_object(struct oracle *oracle, object_id object) {
   const struct heap *damaged = oracle->damaged;
@@ -123,8 +125,7 @@ static void compare_object(struct oracle *oracle, object_id object) {
   } else if (now == LIVE) {
     if (before != without || bitset_has(&oracle->is_reached, object)) return;
     differ(oracle, "%s 0x%llx was %s and is leaked\n", type, address, state_names[before]);
-  } else if (before == without && !is_unknown &&
-             !bitset_has(&oracle->is_reached, object)) {
+  } else if (before == without && !is_unknown && !bitset_has(&oracle->is_reached, object)) {
     bool is_told = damaged->vms[0].residual != 0;
     if (now == MISSING && is_told) return;
     differ(oracle, "%s 0x%llx was %s and is %s\n", type, address, state_names[before],
@@ -156,8 +157,7 @@ static struct inspect_error *expect(struct oracle *oracle) {
 
 enum oracle_answer oracle_compare(const struct damage *damage, struct inspect_session *session,
                                   char *text, size_t size) {
-  if (damage->hits_state || damage->size != damage->victim->size || size == 0)
-    return ORACLE_SILENT;
+  if (damage->hits_state || damage->size != damage->victim->size || size == 0) return ORACLE_SILENT;
   struct oracle oracle = {.damage = damage,
                           .sound = victim_heap(damage->victim),
                           .damaged = &session->heap,

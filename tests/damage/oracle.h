@@ -16,7 +16,7 @@
 
 enum oracle_answer {
   ORACLE_AGREES,
-  ORACLE_SILENT,   /* the damage cannot be judged: it hits the VM's state or the file */
+  ORACLE_SILENT, /* the damage cannot be judged: it hits the VM's state or the file */
   ORACLE_DIFFERS,
 };
 

@@ -20,7 +20,8 @@ static void fail_error(const char *name, struct inspect_error *error) {
   if (error) fail(name, error->message);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ------------------------------------------------------------------------------------
+ */
 
 static uint8_t *read_packed(const char *path, size_t *size) {
   size_t length = strlen(path), room = 4 << 20;
@@ -52,7 +53,8 @@ static struct inspect_session *open_session(const struct victim *victim, const c
   return session;
 }
 
-/* ---- Cutting ----------------------------------------------------------------------------------- */
+/* ---- Cutting -----------------------------------------------------------------------------------
+ */
 
 struct part {
   uint64_t address, offset, size;
@@ -150,7 +152,8 @@ static void cut(struct victim *victim, uint8_t *whole, const struct inspect_sess
   victim->size = cutting.size;
 }
 
-/* ---- Owners ------------------------------------------------------------------------------------ */
+/* ---- Owners ------------------------------------------------------------------------------------
+ */
 
 static void own(struct victim *victim, uint32_t owner, uint64_t address, uint64_t size) {
   if (!size || !victim_has(victim, address, size)) return;
@@ -222,9 +225,8 @@ static void own_all(struct victim *victim) {
   own(victim, OWNER_STATE, vm->global_state, layout->size[SIZE_global_State]);
   const uint8_t *global =
       memory_view(&vm->memory, vm->global_state, layout->size[SIZE_global_State]);
-  uint64_t strings =
-      load_pointer(layout, global + layout->place[global_State_strt].offset +
-                               layout->place[stringtable_hash].offset);
+  uint64_t strings = load_pointer(layout, global + layout->place[global_State_strt].offset +
+                                              layout->place[stringtable_hash].offset);
   own(victim, OWNER_STATE, strings, vm->string_table_size * layout->pointer_size);
   for (object_id object = 0; object < graph->object_count; object++) {
     uint64_t address = heap_address(heap, object);
@@ -247,7 +249,8 @@ uint32_t victim_owner(const struct victim *victim, size_t offset) {
   return place < victim->heap_end - victim->heap_start ? victim->owner[place / 4] : OWNER_STATE;
 }
 
-/* ---- The whole --------------------------------------------------------------------------------- */
+/* ---- The whole ---------------------------------------------------------------------------------
+ */
 
 /* Where the heap's segment and the stack's are in the cut core. */
 static void find_heap(void *context, Elf64_Phdr *header) {

@@ -6,7 +6,8 @@
  * core at `path`. A sound copy of it is open in `session`, collected.
  *
  * owner[] says of every 4 bytes of the heap's segment whose they are: of an object (its header, and
- * the arrays, nodes, stacks, call infos and code that it points to), of the VM's state, or nobody's.
+ * the arrays, nodes, stacks, call infos and code that it points to), of the VM's state, or
+ * nobody's.
  */
 #ifndef DAMAGE_VICTIM_H
 #define DAMAGE_VICTIM_H

@@ -9,7 +9,7 @@ import pytest
 from support import ROOT, Server, gcore, inspect
 
 STOPPED = re.compile(r"stopped for (\d+\.\d{3}) s\n")
-WAYS = ["copy", "stop", "none"]
+WAYS = ["copy", "stop", "fork", "none"]
 NOW = ("--now", "1700003600")
 
 

@@ -251,7 +251,7 @@ def test_library_of_another_release(debugger, stub):
     path = stub("other.so", "-DSTUB_ABI=99")
     result = debugger.run("lua-work", env=with_library(path))
     assert result.stderr.startswith(
-        f"lua-inspect: {path} has interface 99, this plugin needs 1"
+        f"lua-inspect: {path} has interface 99, this plugin needs 2"
     )
     assert "Traceback" not in result.stderr
 
