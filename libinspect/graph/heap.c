@@ -44,11 +44,12 @@ static bool change_layout(struct heap_vm *owner, const struct layout *layout) {
   const struct address_map *map = owner->vm.memory.map;
   const struct source *source = owner->vm.source;
   uint64_t global = owner->vm.global_state, thread = owner->vm.main_thread;
-  bool short_modes_only = owner->vm.short_modes_only;
+  bool short_modes_only = owner->vm.short_modes_only, may_be_torn = owner->vm.may_be_torn;
   vm_close(&owner->vm);
   bool is_open = vm_open(&owner->vm, layout, map, global, thread);
   owner->vm.source = source;
   owner->vm.short_modes_only = short_modes_only;
+  owner->vm.may_be_torn = may_be_torn;
   return is_open;
 }
 
@@ -93,8 +94,8 @@ static struct inspect_error *read_vm(struct heap *heap, size_t index, struct dis
                                      const struct work *work) {
   enum { MOST_ROUNDS = 3 };
   struct heap_vm *owner = &heap->vms[index];
+  bool may_be_torn = owner->vm.may_be_torn = native_works(heap->source);
   TRY(walk_exactly(heap, index, found, work));
-  bool may_be_torn = native_works(heap->source);
   if (!found->is_careful) {
     found->is_suspicious = is_unsettled(owner, found);
     if (!found->is_suspicious && may_be_torn)

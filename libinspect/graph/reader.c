@@ -18,7 +18,7 @@ enum {
   TAG_UNTRUSTED = 0xFD, /* of a reference that marks nothing */
 };
 
-static void add_problem(struct reader *reader, const struct problem *problem) {
+void reader_add_problem(struct reader *reader, const struct problem *problem) {
   struct discovery *found = reader->found;
   if (found->problems.count >= MOST_FAULTS || !vector_push(&found->problems, *problem))
     found->more_problems++;
@@ -69,10 +69,10 @@ void reader_take_next(struct reader *reader, uint64_t address) {
   if (!address) return;
   uint32_t granule = address_map_number(&reader->heap->map, address, &reader->hint);
   if (granule == NO_GRANULE) {
-    add_problem(reader, &(struct problem){.kind = PROBLEM_LIST,
-                                          .object = NO_OBJECT,
-                                          .address = address,
-                                          .text = "list of objects leads out of the dump"});
+    reader_add_problem(reader, &(struct problem){.kind = PROBLEM_LIST,
+                                                 .object = NO_OBJECT,
+                                                 .address = address,
+                                                 .text = "list of objects leads out of the dump"});
     return;
   }
   reader->found->balance -= reader_share(granule);
@@ -87,13 +87,13 @@ static void lose(struct reader *reader, enum reference_kind kind, uint64_t addre
                  bool in_hash, bool trusted) {
   if (kind == REFERENCE_KEY) reader->lost_key = true;
   if (trusted)
-    add_problem(reader, &(struct problem){.kind = PROBLEM_NOWHERE,
-                                          .object = (object_id)reader->found->bytes.count,
-                                          .address = address,
-                                          .detail = detail,
-                                          .reference = (uint8_t)kind,
-                                          .in_hash = in_hash,
-                                          .text = "reference leads out of the dump"});
+    reader_add_problem(reader, &(struct problem){.kind = PROBLEM_NOWHERE,
+                                                 .object = (object_id)reader->found->bytes.count,
+                                                 .address = address,
+                                                 .detail = detail,
+                                                 .reference = (uint8_t)kind,
+                                                 .in_hash = in_hash,
+                                                 .text = "reference leads out of the dump"});
 }
 
 /* Marks an object; returns whether it is new. */
@@ -205,7 +205,7 @@ INLINE void take(struct visitor *visitor, enum reference_kind kind, uint64_t add
   uint32_t granule = address_map_number(&reader->heap->map, address, &reader->hint);
   if (__builtin_expect(reader->lost_key, 0)) { /* an entry without its key: see graph.h */
     reader->lost_key = false;
-    if (kind == REFERENCE_FIELD || kind == REFERENCE_KEYED) kind = REFERENCE_INDEX;
+    kind = reference_without_key(kind, reader->visit.flags);
   }
   if (__builtin_expect(granule == NO_GRANULE, 0) ||
       (__builtin_expect(found->is_careful, 0) &&
@@ -288,7 +288,7 @@ static bool visit_other(struct reader *reader, size_t index, uint64_t address, u
                             .address = address,
                             .text = tag == TAG_ANY ? "list of objects is broken here"
                                                    : "no object of the kind that a reference says"};
-  add_problem(reader, &problem);
+  reader_add_problem(reader, &problem);
   if (tag != TAG_ANY && visit_as(reader, address, TAG_ANY)) return true;
   enum object_type type = tag == TAG_ANY_STRING ? OBJECT_STRING : lua54_type(tag);
   found->types.items[index] = (uint8_t)(type == OBJECT_TYPE_COUNT ? OBJECT_STRING : type);
@@ -309,13 +309,13 @@ static void take_problems(struct reader *reader, size_t index, uint64_t address)
     problem.kind = PROBLEM_PART;
     problem.address = visit->fault_address;
     problem.text = visit->fault;
-    add_problem(reader, &problem);
+    reader_add_problem(reader, &problem);
   }
   if (visit->absurd) {
     problem.kind = PROBLEM_VALUES;
     problem.address = address;
     problem.text = "object holds values of no kind that Lua has";
-    add_problem(reader, &problem);
+    reader_add_problem(reader, &problem);
   }
 }
 

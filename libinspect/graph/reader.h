@@ -59,6 +59,9 @@ MUST_CHECK struct inspect_error *reader_discover(struct reader *reader, uint64_t
  * reader_mark. 0: it ends. */
 void reader_take_next(struct reader *reader, uint64_t address);
 
+/* Notes something that makes no sense. */
+void reader_add_problem(struct reader *reader, const struct problem *problem);
+
 /* Looks at the marks of all that was taken. */
 MUST_CHECK struct inspect_error *reader_mark(struct reader *reader);
 
@@ -73,6 +76,14 @@ static inline uint64_t reader_share(uint32_t granule) {
   uint64_t hash = (granule + UINT64_C(1)) * UINT64_C(0xff51afd7ed558ccd);
   hash = (hash ^ hash >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
   return hash ^ hash >> 33;
+}
+
+/* The kind of a reference whose entry has lost its key: a value without a key. Where keys are weak
+ * nobody knows whether the key still holds it; so it is as weak as a key. */
+static inline enum reference_kind reference_without_key(enum reference_kind kind, uint8_t flags) {
+  if (kind != REFERENCE_FIELD && kind != REFERENCE_KEYED) return kind;
+  return (flags & (OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES)) == OBJECT_WEAK_KEYS ? REFERENCE_KEY
+                                                                               : REFERENCE_INDEX;
 }
 
 struct inspect_error *reader_too_many(void);

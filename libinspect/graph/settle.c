@@ -1,13 +1,6 @@
 /* settle.c - telling moments from damage.
  *
- * First the objects. If the balance of the walk says that not every object is on a list, the lists
- * are walked for good, and what is on none is dropped: it came from a reference that was read at
- * the wrong moment. (One object may be between two lists; it is known by its size, which is then
- * missing from the books.) If a list is damaged itself, everything is kept: it may hang on the lost
- * part. So it is if a list ends where it should not, and if the VM's books are in better order with
- * what is on no list than without.
- *
- * Then the problems, which are nothing to worry about if they are those of
+ * Problems are nothing to worry about if they are those of
  *   the newest object, to which nothing refers yet: it is being made
  *   a prototype while a chunk is compiled: its arrays are being moved
  *   a single reference in all the VM, while a native thread may be at work: its value is being
@@ -15,6 +8,7 @@
  * Everything else is a fault. */
 #include "graph/settle.h"
 
+#include "graph/strays.h"
 #include "graph/torn.h"
 #include "lua/block.h"
 #include "lua/stack.h"
@@ -24,53 +18,11 @@ struct settling {
   struct heap_vm *owner;
   struct vm *vm;
   struct discovery *found;
-  struct bitset listed;  /* granules on lists                                */
-  struct bitset dropped; /* granules of what is dropped; no words: none      */
-  uint64_t broken;       /* a list that does not end where it should: there  */
-  size_t hint;
 };
-
-static uint32_t granule_of(struct settling *settling, uint64_t address) {
-  return address_map_number(&settling->heap->map, address, &settling->hint);
-}
 
 static uint64_t address_of(const struct settling *settling, object_id object) {
   return address_map_address(&settling->heap->map, settling->found->granules.items[object]);
 }
-
-/* ---- Lists -------------------------------------------------------------------------------------
- */
-
-static void walk_list(struct settling *settling, enum layout_field list) {
-  const struct layout *layout = settling->vm->layout;
-  uint64_t last = settling->vm->global_state;
-  for (uint64_t address = vm_list(settling->vm, list); address;) {
-    uint32_t granule = granule_of(settling, address);
-    const uint8_t *header = memory_view(&settling->vm->memory, address, 2 * layout->pointer_size);
-    if (granule == NO_GRANULE || !header ||
-        lua54_type((uint8_t)load_field(layout, header, GCObject_tt)) == OBJECT_TYPE_COUNT ||
-        !bitset_insert(&settling->listed, granule)) {
-      settling->broken = last;
-      return;
-    }
-    last = address;
-    address = load_field(layout, header, GCObject_next);
-  }
-  /* lstate.c, lua_newstate: the main thread is the first object, the last of the list */
-  if (list == global_State_allgc && last != settling->vm->main_thread) settling->broken = last;
-}
-
-static bool walk_lists(struct settling *settling) {
-  if (!bitset_init(&settling->listed, settling->heap->map.granule_count)) return false;
-  walk_list(settling, global_State_allgc);
-  walk_list(settling, global_State_finobj);
-  walk_list(settling, global_State_tobefnz);
-  walk_list(settling, global_State_fixedgc);
-  return true;
-}
-
-/* ---- Dropping ----------------------------------------------------------------------------------
- */
 
 uint64_t discovered_bytes(const struct discovery *found, object_id object) {
   uint32_t bytes = found->bytes.items[object];
@@ -78,193 +30,6 @@ uint64_t discovered_bytes(const struct discovery *found, object_id object) {
   for (size_t i = 0; i < found->bigs.count; i++)
     if (found->bigs.items[i].object == object) return found->bigs.items[i].bytes;
   return bytes;
-}
-
-static bool is_listed(const struct settling *settling, object_id object) {
-  return bitset_has(&settling->listed, settling->found->granules.items[object]);
-}
-
-static uint64_t distance(uint64_t difference) {
-  return (int64_t)difference < 0 ? -difference : difference;
-}
-
-/* Bytes of what is on no list. */
-static uint64_t stray_bytes(const struct settling *settling) {
-  uint64_t bytes = 0;
-  for (object_id object = settling->owner->first; object < settling->found->granules.count;
-       object++)
-    if (!is_listed(settling, object)) bytes += discovered_bytes(settling->found, object);
-  return bytes;
-}
-
-/* The object that was between two lists (lgc.c: luaC_checkfinalizer, udata2finalize,
- * separatetobefnz): the books balance with it alone of those on no list. */
-static object_id between_lists(const struct settling *settling) {
-  const struct heap_vm *owner = settling->owner;
-  const struct discovery *found = settling->found;
-  uint64_t missing = (uint64_t)owner->residual + stray_bytes(settling);
-  for (object_id object = owner->first; missing && object < found->granules.count; object++)
-    if (!is_listed(settling, object) && !(found->flags.items[object] & OBJECT_DAMAGED) &&
-        (found->types.items[object] == OBJECT_TABLE ||
-         found->types.items[object] == OBJECT_USERDATA) &&
-        discovered_bytes(found, object) == missing)
-      return object;
-  return NO_OBJECT;
-}
-
-/* Marks what is on no list as dropped, and takes it out of the books. */
-static bool choose_dropped(struct settling *settling) {
-  struct heap_vm *owner = settling->owner;
-  struct discovery *found = settling->found;
-  struct address_map *map = &settling->heap->map;
-  if (!bitset_init(&settling->dropped, map->granule_count)) return false;
-  object_id moved = between_lists(settling);
-  for (object_id object = owner->first; object < found->granules.count; object++) {
-    uint32_t granule = found->granules.items[object];
-    if (is_listed(settling, object)) continue;
-    if (object == moved) {
-      notes_add(settling->vm, address_of(settling, object),
-                "dumped while the %s 0x%llx was on its way from one list of objects to another",
-                object_type_name(found->types.items[object]),
-                (unsigned long long)address_of(settling, object));
-      continue;
-    }
-    bitset_insert(&settling->dropped, granule);
-    map->marks[granule >> 6] &= ~(UINT64_C(1) << (granule & 63));
-    map->marked--;
-    owner->object_bytes -= discovered_bytes(found, object);
-    owner->accounted_bytes -= discovered_bytes(found, object);
-    owner->residual += (int64_t)discovered_bytes(found, object);
-    owner->coroutines -= found->types.items[object] == OBJECT_THREAD &&
-                         !(found->flags.items[object] & OBJECT_DAMAGED);
-  }
-  return true;
-}
-
-/* The place of a dropped target in its object, for the problem. */
-static void find_detail(struct settling *settling, uint64_t owner, struct problem *problem) {
-  struct visit visit = {0};
-  bool no_memory = false;
-  if (lua54_visit(settling->vm, owner, TAG_ANY, &visit, &no_memory))
-    for (size_t i = 0; i < visit.references.count; i++) {
-      const struct raw_reference *reference = &visit.references.items[i];
-      if (reference->address != problem->address || reference->kind != problem->reference) continue;
-      problem->detail = reference->detail;
-      problem->in_hash = reference->in_hash;
-      break;
-    }
-  vector_free(&visit.references);
-}
-
-/* Copies the references from `first` to `last` that lead to no dropped object to the end of the
- * list, which has been cut there; adds a problem for each of the others. */
-static void keep_references(struct settling *settling, object_id object, uint64_t first,
-                            uint64_t last) {
-  struct discovery *found = settling->found;
-  bool lost_key = false, is_dead = found->flags.items[object] & OBJECT_DEAD;
-  for (uint64_t i = first; i < last; i++) {
-    uint32_t target = found->targets.items[i];
-    uint8_t kind = found->kinds.items[i];
-    bool is_dropped = bitset_has(&settling->dropped, target);
-    if (lost_key && (kind == REFERENCE_FIELD || kind == REFERENCE_KEYED)) kind = REFERENCE_INDEX;
-    lost_key = kind == REFERENCE_KEY && is_dropped;
-    if (!is_dropped) {
-      found->targets.items[found->targets.count++] = target;
-      found->kinds.items[found->kinds.count++] = kind;
-    } else if (!is_dead && kind != REFERENCE_MAYBE_STACK) {
-      struct problem problem = {
-          .kind = PROBLEM_NOWHERE,
-          .object = object,
-          .address = address_map_address(&settling->heap->map, target),
-          .reference = kind,
-          .text = "reference leads to no object",
-      };
-      find_detail(settling, address_of(settling, object), &problem);
-      if (found->problems.count >= MOST_FAULTS || !vector_push(&found->problems, problem))
-        found->more_problems++;
-    }
-  }
-}
-
-/* Closes the gaps that dropped objects leave in the arrays. `names` receives the new ids. */
-static void compact(struct settling *settling, object_id *names) {
-  struct discovery *found = settling->found;
-  object_id first = settling->owner->first, kept = first;
-  uint64_t end = found->targets.count, block = found->block_first.items[first >> 16];
-  uint64_t row = block + found->first.items[first];
-  size_t count = found->granules.count, bigs = 0;
-  found->targets.count = found->kinds.count = (size_t)row;
-  for (object_id object = first; object < count; object++) {
-    /* read before it is written: kept is never ahead */
-    if ((object + 1) % ROW_BLOCK == 0 && object + 1 < count)
-      block = found->block_first.items[(object + 1) >> 16];
-    uint64_t next = object + 1 < count ? block + found->first.items[object + 1] : end;
-    names[object - first] = NO_OBJECT;
-    if (!bitset_has(&settling->dropped, found->granules.items[object])) {
-      names[object - first] = kept;
-      found->granules.items[kept] = found->granules.items[object];
-      found->types.items[kept] = found->types.items[object];
-      found->flags.items[kept] = found->flags.items[object];
-      found->bytes.items[kept] = found->bytes.items[object];
-      discovery_set_row(found, kept, found->targets.count);
-      keep_references(settling, kept++, row, next);
-    }
-    row = next;
-  }
-  found->granules.count = found->types.count = found->flags.count = kept;
-  found->bytes.count = found->first.count = kept;
-  found->block_first.count = ((size_t)kept + ROW_BLOCK - 1) / ROW_BLOCK;
-  for (size_t i = 0; i < found->bigs.count; i++) {
-    struct graph_big big = found->bigs.items[i];
-    if (big.object >= first) big.object = names[big.object - first];
-    if (big.object != NO_OBJECT) found->bigs.items[bigs++] = big;
-  }
-  found->bigs.count = bigs;
-  settling->owner->count = kept - first;
-}
-
-/* Gives the problems from before the new names of their objects; those of dropped objects go. */
-static void rename_problems(struct settling *settling, size_t count, const object_id *names) {
-  struct discovery *found = settling->found;
-  size_t kept = 0;
-  for (size_t i = 0; i < found->problems.count; i++) {
-    struct problem problem = found->problems.items[i];
-    if (i < count && problem.object != NO_OBJECT) {
-      problem.object = names[problem.object - settling->owner->first];
-      if (problem.object == NO_OBJECT) continue;
-    }
-    found->problems.items[kept++] = problem;
-  }
-  found->problems.count = kept;
-}
-
-/* Whether the VM counts what is on no list: then it was cut off from a list by damage. */
-static bool strays_are_counted(const struct settling *settling) {
-  uint64_t with = (uint64_t)settling->owner->residual, without = with + stray_bytes(settling);
-  if (between_lists(settling) != NO_OBJECT) return false;
-  return distance(with) <= distance(without);
-}
-
-static struct inspect_error *drop_strays(struct settling *settling) {
-  if (!walk_lists(settling)) return error_no_memory();
-  if (settling->broken || strays_are_counted(settling)) {
-    faults_add(&settling->vm->faults,
-               settling->broken ? settling->broken : settling->vm->global_state,
-               settling->broken ? "list of objects does not go on here as it should"
-                                : "lists of objects do not hold all objects");
-    settling->found->incomplete = true;
-    return NULL;
-  }
-  size_t problems = settling->found->problems.count;
-  object_id *names = malloc((settling->owner->count + (size_t)1) * sizeof *names);
-  if (!names || !choose_dropped(settling)) {
-    free(names);
-    return error_no_memory();
-  }
-  compact(settling, names);
-  rename_problems(settling, problems, names);
-  free(names);
-  return NULL;
 }
 
 /* ---- Moments -----------------------------------------------------------------------------------
@@ -501,11 +266,7 @@ static void settle_lost(struct settling *settling) {
 struct inspect_error *settle(struct heap *heap, size_t index, struct discovery *found) {
   struct heap_vm *owner = &heap->vms[index];
   struct settling settling = {.heap = heap, .owner = owner, .vm = &owner->vm, .found = found};
-  struct inspect_error *error = NULL;
-  if (found->balance) error = drop_strays(&settling);
-  bitset_free(&settling.listed);
-  bitset_free(&settling.dropped);
-  if (error) return error;
+  if (found->balance) TRY(strays_drop(heap, index, found));
   settle_closing(&settling);
   settle_problems(&settling);
   settle_lost(&settling);

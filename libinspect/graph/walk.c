@@ -24,6 +24,7 @@
 #include "base/parallel.h"
 #include "graph/append.h"
 #include "graph/reader.h"
+#include "lua/visit.h"
 
 enum {
   MARKS_AHEAD = 16,
@@ -65,6 +66,16 @@ static uint64_t waiting(struct walk *walk) {
 /* ---- Roots and lists --------------------------------------------------------------------------
  */
 
+/* Whether the object at `header` can be on a list of objects that are roots: fixed are strings only
+ * (lgc.c: luaC_fix), with a finalizer are tables and userdata that are marked so
+ * (luaC_checkfinalizer). A damaged link must not make roots of others. */
+static bool may_be_listed(const struct layout *layout, const uint8_t *header, uint8_t flags) {
+  enum object_type type = lua54_type((uint8_t)load_field(layout, header, GCObject_tt));
+  if (flags & OBJECT_FIXED) return type == OBJECT_STRING;
+  return (type == OBJECT_TABLE || type == OBJECT_USERDATA) &&
+         load_field(layout, header, GCObject_marked) & MARKED_FINALIZED;
+}
+
 /* Puts a whole list into the queue, one after the other. */
 static struct inspect_error *discover_list(struct reader *reader, enum layout_field list,
                                            uint8_t flags) {
@@ -73,10 +84,17 @@ static struct inspect_error *discover_list(struct reader *reader, enum layout_fi
   for (uint64_t address = head; address;) {
     size_t before = reader->found->granules.count;
     uint32_t granule;
+    const uint8_t *header = memory_view(&reader->vm.memory, address, 2 * layout->pointer_size);
+    if (!header || !may_be_listed(layout, header, flags)) {
+      reader_add_problem(reader, &(struct problem){.kind = PROBLEM_LIST,
+                                                   .object = NO_OBJECT,
+                                                   .address = address,
+                                                   .text = "list of objects is broken here"});
+      break;
+    }
     TRY(reader_discover(reader, address, TAG_ANY, flags, &granule));
     if (address == head && granule != NO_GRANULE) reader->found->balance -= reader_share(granule);
-    const uint8_t *header = memory_view(&reader->vm.memory, address, 2 * layout->pointer_size);
-    if (!header || reader->found->granules.count == before) break;
+    if (reader->found->granules.count == before) break;
     address = load_field(layout, header, GCObject_next);
   }
   return NULL;

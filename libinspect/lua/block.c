@@ -59,7 +59,9 @@ static bool is_in_free_list(struct vm *vm, uint64_t address, uint64_t size) {
   uint64_t first = load_pointer(vm->layout, bytes), key = load_pointer(vm->layout, bytes + word);
   uint64_t links[] = {first ^ address >> 12, first};
   if (key < SMALLEST_KEY) return false;
-  for (unsigned i = 0; i < 2; i++)
+  /* an address is never odd, as the second word of like objects may be that follow each other */
+  unsigned count = key % ALIGNMENT ? 1 : 2;
+  for (unsigned i = 0; i < count; i++)
     if (links[i] && links[i] % ALIGNMENT == 0 && word_is(vm, links[i] + word, UINT64_MAX, key))
       return true;
   if (!links[0] && is_shared_key(vm, address, size, key, false)) return true;

@@ -46,9 +46,20 @@ static void visit_pointers(struct visitor *visitor, emit_reference *emit, uint64
     visit_damage(visitor, address, "part of a prototype cannot be read");
     return;
   }
+  visitor->visit->bytes += count * stride;
   for (uint64_t i = 0; i < count; i++)
     visit_emit_pointer(visitor, emit, kind, load_pointer(visitor->vm->layout, bytes + i * stride),
                        tag, i + 1);
+}
+
+/* Counts an array that refers to nothing. One that is not there is none that the VM counts. */
+static void visit_plain_array(struct visitor *visitor, uint64_t address, uint64_t count,
+                              uint64_t stride) {
+  if (!count) return;
+  if (memory_view(&visitor->vm->memory, address, count * stride))
+    visitor->visit->bytes += count * stride;
+  else
+    visit_damage(visitor, address, "part of a prototype cannot be read");
 }
 
 /* Constants refer to strings only. While a chunk is compiled, memory that the array of constants
@@ -72,14 +83,16 @@ void visit_prototype(struct visitor *visitor, emit_reference *emit) {
   uint64_t value_size = layout->size[SIZE_TValue];
   bool fixed = layout->string_form == STRING_EXTERNAL &&
                load_field(layout, header, Proto_is_vararg) & PROTOTYPE_FIXED;
-  visitor->visit->bytes = layout->size[SIZE_Proto] + protos * layout->pointer_size +
-                          constants * value_size + locals * layout->size[SIZE_LocVar] +
-                          upvalues * layout->size[SIZE_Upvaldesc];
-  if (!fixed)
-    visitor->visit->bytes +=
-        4 * load_field(layout, header, Proto_sizecode) +
-        load_field(layout, header, Proto_sizelineinfo) +
-        load_field(layout, header, Proto_sizeabslineinfo) * layout->size[SIZE_AbsLineInfo];
+  visitor->visit->bytes = layout->size[SIZE_Proto];
+  if (!fixed) {
+    visit_plain_array(visitor, load_field(layout, header, Proto_code),
+                      load_field(layout, header, Proto_sizecode), 4);
+    visit_plain_array(visitor, load_field(layout, header, Proto_lineinfo),
+                      load_field(layout, header, Proto_sizelineinfo), 1);
+    visit_plain_array(visitor, load_field(layout, header, Proto_abslineinfo),
+                      load_field(layout, header, Proto_sizeabslineinfo),
+                      layout->size[SIZE_AbsLineInfo]);
+  }
 
   visit_emit_pointer(visitor, emit, REFERENCE_DEBUG, load_field(layout, header, Proto_source),
                      TAG_ANY_STRING, 0);
@@ -87,6 +100,7 @@ void visit_prototype(struct visitor *visitor, emit_reference *emit) {
   const uint8_t *values =
       constants ? memory_view(&visitor->vm->memory, k, constants * value_size) : NULL;
   if (constants && !values) visit_damage(visitor, k, "constants of a prototype cannot be read");
+  if (values) visitor->visit->bytes += constants * value_size;
   for (uint64_t i = 0; values && i < constants; i++)
     visit_constant(visitor, emit, value_load(layout, values + i * value_size), i + 1);
   visit_pointers(visitor, emit, load_field(layout, header, Proto_upvalues), upvalues,
@@ -179,7 +193,7 @@ bool lua54_visit(struct vm *vm, uint64_t address, uint8_t tag, struct visit *vis
  * old place, until both halves have arrived (ltable.c: luaH_newkey). */
 bool lua54_is_leftover(struct vm *vm, uint8_t holder, enum reference_kind kind, uint64_t address,
                        uint8_t tag) {
-  if (kind != REFERENCE_KEY && holder != OBJECT_PROTOTYPE) return false;
+  if (holder != OBJECT_PROTOTYPE && (kind != REFERENCE_KEY || !vm->may_be_torn)) return false;
   const uint8_t *header = memory_view(&vm->memory, address, 2 * vm->layout->pointer_size);
   return header && !visit_tag_fits(tag, (uint8_t)load_field(vm->layout, header, GCObject_tt));
 }

@@ -97,6 +97,7 @@ struct vm {
   uint64_t mode_name;         /* the string "__mode"                                           */
   uint8_t current_white, gc_state, gc_kind;
   bool short_modes_only; /* 5.4.7 .. 5.4.9 overlook a __mode of more than 40 bytes            */
+  bool may_be_torn; /* a native thread was at work, and may have been inside the VM               */
   bool exact_sweep; /* objects of the other white are dead: the dump shows a sweep             */
   struct mode_cache_entry mode_cache[MODE_CACHE_SIZE];
 };

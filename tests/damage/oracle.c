@@ -50,6 +50,18 @@ static void differ(struct oracle *oracle, const char *format, ...) {
 /* ---- What is damaged ---------------------------------------------------------------------------
  */
 
+/* The value of an open upvalue lies in the stack of a thread. */
+static bool is_in_damaged_stack(const struct oracle *oracle, object_id upvalue) {
+  const struct victim *victim = oracle->damage->victim;
+  const struct layout *layout = victim_vm(victim)->layout;
+  const uint8_t *bytes =
+      victim->original + victim_offset(victim, heap_address(oracle->sound, upvalue));
+  uint64_t place = load_field(layout, bytes, UpVal_v);
+  if (!victim_has(victim, place, 1)) return false;
+  uint32_t owner = victim_owner(victim, victim_offset(victim, place));
+  return owner < OWNER_STATE && owner != upvalue && bitset_has(&oracle->is_damaged, owner);
+}
+
 static void find_damaged(struct oracle *oracle) {
   enum { MODES = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES };
   const struct graph *sound = &oracle->sound->graph, *damaged = &oracle->damaged->graph;
@@ -59,26 +71,54 @@ static void find_damaged(struct oracle *oracle) {
     object_id now = same(oracle->sound, oracle->damaged, object);
     if (now != NO_OBJECT && (sound->flags[object] ^ damaged->flags[now]) & MODES)
       bitset_add(&oracle->is_damaged, object);
+    if (sound->type[object] == OBJECT_UPVALUE && is_in_damaged_stack(oracle, object))
+      bitset_add(&oracle->is_damaged, object);
   }
 }
 
-/* Marks what is reachable from an object of the sound graph, over whatever references. */
+/* Marks what is reachable from an object of the sound graph, over whatever references; it is no
+ * matter who holds the table of an ephemeron. */
 static void reach(const struct graph *graph, object_id from, struct bitset *reached) {
-  object_id *stack = malloc((graph->object_count + (size_t)1) * sizeof *stack);
-  size_t count = 0;
-  if (stack && bitset_insert(reached, from)) stack[count++] = from;
-  while (count) {
-    object_id object = stack[--count];
-    for (reference_id i = graph_first(graph, object); i < graph_first(graph, object + 1); i++)
-      if (bitset_insert(reached, graph->target[i])) stack[count++] = graph->target[i];
+  bool is_more = bitset_insert(reached, from);
+  while (is_more) {
+    is_more = false;
+    for (object_id object = 0; object < graph->object_count; object++)
+      for (reference_id first = graph_first(graph, object), i = first;
+           i < graph_first(graph, object + 1); i++) {
+        bool leads = bitset_has(reached, object) ||
+                     (i > first && graph_is_ephemeron_value(graph->flags[object], graph->kind[i]) &&
+                      bitset_has(reached, graph->target[i - 1]));
+        if (leads && bitset_insert(reached, graph->target[i])) is_more = true;
+      }
   }
-  free(stack);
 }
 
 static bool refers_to(const struct graph *graph, object_id object, object_id target) {
   for (reference_id i = graph_first(graph, object); i < graph_first(graph, object + 1); i++)
     if (graph->target[i] == target) return true;
   return false;
+}
+
+/* Marks what is reachable from an object of the damaged graph over such that the sound one has not.
+ */
+static void reach_strangers(struct oracle *oracle, object_id from) {
+  const struct graph *damaged = &oracle->damaged->graph;
+  object_id *stack = malloc((damaged->object_count + (size_t)1) * sizeof *stack);
+  struct bitset seen = {0};
+  size_t count = 0;
+  bool is_fine = stack && bitset_init(&seen, damaged->object_count);
+  if (is_fine && bitset_insert(&seen, from)) stack[count++] = from;
+  while (is_fine && count) {
+    object_id object = stack[--count], known = same(oracle->damaged, oracle->sound, object);
+    if (known != NO_OBJECT) {
+      reach(&oracle->sound->graph, known, &oracle->is_reached);
+      continue;
+    }
+    for (reference_id i = graph_first(damaged, object); i < graph_first(damaged, object + 1); i++)
+      if (bitset_insert(&seen, damaged->target[i])) stack[count++] = damaged->target[i];
+  }
+  bitset_free(&seen);
+  free(stack);
 }
 
 /* What a damaged object refers to now and did not, and all of it if what it is has changed. */
@@ -91,8 +131,8 @@ static void find_reached(struct oracle *oracle, object_id object) {
                   sound->type[object] != damaged->type[now];
   for (reference_id i = graph_first(damaged, now); i < graph_first(damaged, now + 1); i++) {
     object_id target = same(oracle->damaged, oracle->sound, damaged->target[i]);
-    if (target != NO_OBJECT && (is_other || !refers_to(sound, object, target)))
-      reach(sound, target, &oracle->is_reached);
+    if (target == NO_OBJECT || is_other || !refers_to(sound, object, target))
+      reach_strangers(oracle, damaged->target[i]);
   }
   if (is_other) reach(sound, object, &oracle->is_reached);
 }
@@ -104,6 +144,16 @@ static void find_released(struct oracle *oracle, object_id object) {
   for (object_id other = 0; other < sound->object_count; other++)
     if (sound->flags[other] & (OBJECT_PENDING | OBJECT_FIXED))
       reach(sound, other, &oracle->is_released);
+}
+
+/* Which coroutine runs is found out among those that are found. */
+static void find_stopped(struct oracle *oracle) {
+  object_id running = oracle->sound->vms[0].running_thread;
+  object_id now = oracle->damaged->vms[0].running_thread;
+  if (running == NO_OBJECT ||
+      (now != NO_OBJECT && now == same(oracle->sound, oracle->damaged, running)))
+    return;
+  reach(&oracle->sound->graph, running, &oracle->is_released);
 }
 
 /* ---- Comparing ---------------------------------------------------------------------------------
@@ -119,7 +169,8 @@ static void compare_object(struct oracle *oracle, object_id object) {
   const char *type = object_type_name(oracle->sound->graph.type[object]);
   if (now == before || bitset_has(&oracle->is_damaged, object)) return;
   if (before == LIVE && without == LIVE) {
-    if (is_unknown && bitset_has(&oracle->is_released, object)) return;
+    bool is_told = is_unknown || damaged->vms[0].residual != 0;
+    if (is_told && bitset_has(&oracle->is_released, object)) return;
     differ(oracle, "%s 0x%llx was leaked and is %s%s\n", type, address, state_names[now],
            is_unknown && now == DEAD ? " (unknown)" : "");
   } else if (now == LIVE) {
@@ -133,14 +184,23 @@ static void compare_object(struct oracle *oracle, object_id object) {
   }
 }
 
+/* Whether a reference is the value of an ephemeron whose key is damaged: the key holds it, too. */
+static bool hangs_on_damaged(const struct oracle *oracle, object_id object,
+                             reference_id reference) {
+  const struct graph *graph = &oracle->sound->graph;
+  return reference > graph_first(graph, object) &&
+         graph_is_ephemeron_value(graph->flags[object], graph->kind[reference]) &&
+         bitset_has(&oracle->is_damaged, graph->target[reference - 1]);
+}
+
 /* The references of all that is damaged, sorted. */
 static reference_id *cut_of(const struct oracle *oracle, size_t *count) {
   const struct graph *graph = &oracle->sound->graph;
   reference_id *cut = malloc((graph->reference_count + 1) * sizeof *cut);
   *count = 0;
   for (object_id object = 0; cut && object < graph->object_count; object++)
-    if (bitset_has(&oracle->is_damaged, object))
-      for (reference_id i = graph_first(graph, object); i < graph_first(graph, object + 1); i++)
+    for (reference_id i = graph_first(graph, object); i < graph_first(graph, object + 1); i++)
+      if (bitset_has(&oracle->is_damaged, object) || hangs_on_damaged(oracle, object, i))
         cut[(*count)++] = i;
   return cut;
 }
@@ -176,6 +236,7 @@ enum oracle_answer oracle_compare(const struct damage *damage, struct inspect_se
       find_reached(&oracle, object);
       find_released(&oracle, object);
     }
+  find_stopped(&oracle);
   struct inspect_error *error = expect(&oracle);
   for (object_id object = 0; !error && object < count; object++)
     compare_object(&oracle, object);

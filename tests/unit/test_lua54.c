@@ -411,12 +411,15 @@ static void test_constants(void **state) {
   with_all_layouts(check_constants);
 }
 
-/* A pointer of a prototype, or a node's key, to an object of another kind is no reference. */
+/* A pointer of a prototype, or a node's key if a native thread may be at work, to an object of
+ * another kind is no reference. */
 static void check_leftovers(struct mock_lua *mock) {
   struct vm *vm = &mock->vm;
   uint64_t table = mock_table(mock), name = mock_string(mock, "name");
   assert_true(lua54_is_leftover(vm, OBJECT_PROTOTYPE, REFERENCE_DEBUG, table, TAG_ANY_STRING));
   assert_true(lua54_is_leftover(vm, OBJECT_PROTOTYPE, REFERENCE_PROTOTYPE, name, TAG_PROTOTYPE));
+  assert_false(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_KEY, table, TAG_SHORT_STRING));
+  vm->may_be_torn = true;
   assert_true(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_KEY, table, TAG_SHORT_STRING));
   assert_false(lua54_is_leftover(vm, OBJECT_PROTOTYPE, REFERENCE_DEBUG, name, TAG_ANY_STRING));
   assert_false(lua54_is_leftover(vm, OBJECT_TABLE, REFERENCE_KEY, table, TAG_TABLE));
