@@ -64,10 +64,14 @@ static uint64_t highest_use(struct vm *vm, const uint8_t *header, struct lua_thr
   uint64_t highest = 0, slot;
   thread->slot_count = MOST_SLOTS; /* for slot_of */
   if (slot_of(vm, thread, load_field(layout, header, lua_State_top), &slot)) highest = slot;
-  uint64_t call = thread->call;
-  for (uint64_t i = 0; call && i < MOST_CALLS; i++) {
+  uint64_t call = thread->call, tortoise = 0, lap = 1;
+  for (uint64_t i = 0; call && call != tortoise && i < MOST_CALLS; i++) {
     const uint8_t *bytes = call_view(vm, call);
     if (!bytes) break;
+    if (i == lap) {
+      tortoise = call;
+      lap *= 2;
+    }
     if (slot_of(vm, thread, load_field(layout, bytes, CallInfo_top), &slot) && slot > highest)
       highest = slot;
     if (call == thread->base_call) break;

@@ -159,6 +159,16 @@ INLINE void visit_string(struct visitor *visitor) {
 
 /* ---- Tables ---------------------------------------------------------------------------------- */
 
+/* The kind of a value whose key is no object. A key that Lua does not have was one, maybe: where
+ * keys are weak, the value is then as weak as a key, as nobody knows whether it is held. */
+INLINE enum reference_kind visit_keyless(const struct visitor *visitor, struct lua_value key) {
+  const uint8_t both = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
+  if (__builtin_expect((visitor->visit->flags & both) != OBJECT_WEAK_KEYS, 1))
+    return REFERENCE_INDEX;
+  return value_class(key.tag) == VALUE_ABSURD || value_is_empty(key) ? REFERENCE_KEY
+                                                                     : REFERENCE_INDEX;
+}
+
 INLINE void visit_entries(struct visitor *visitor, bool plain, emit_reference *emit,
                           const struct lua_table *table) {
   const uint8_t both = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES;
@@ -177,7 +187,7 @@ INLINE void visit_entries(struct visitor *visitor, bool plain, emit_reference *e
     if (is_keyed) emit(visitor, REFERENCE_KEY, key.bits, key_tag, i, true, visitor->trusted);
     if (leads)
       emit(visitor,
-           !is_keyed              ? REFERENCE_INDEX
+           !is_keyed              ? visit_keyless(visitor, key)
            : value_is_string(key) ? REFERENCE_FIELD
                                   : REFERENCE_KEYED,
            value.bits, value.tag & (uint8_t)~TAG_COLLECTABLE, i, true, visitor->trusted);

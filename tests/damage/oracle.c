@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/mark.h"
+
 enum state { DEAD, LIVE, FINALIZED, MISSING };
 
 static const char *const state_names[] = {"garbage", "leaked", "finalizer", "not there"};
@@ -17,6 +19,7 @@ struct oracle {
   struct bitset is_damaged;  /* objects of the sound graph                                 */
   struct bitset is_reached;  /* by what damaged objects refer to now and did not before    */
   struct bitset is_released; /* no more a root, perhaps: behind a damaged link of a list of such */
+  bool has_released;
   char *text;
   size_t room;
   unsigned differences;
@@ -85,17 +88,32 @@ static void reach(const struct graph *graph, object_id from, struct bitset *reac
     for (object_id object = 0; object < graph->object_count; object++)
       for (reference_id first = graph_first(graph, object), i = first;
            i < graph_first(graph, object + 1); i++) {
+        bool is_entry = i > first && graph->kind[i - 1] == REFERENCE_KEY;
         bool leads = bitset_has(reached, object) ||
-                     (i > first && graph_is_ephemeron_value(graph->flags[object], graph->kind[i]) &&
+                     (is_entry && graph_is_ephemeron_value(graph->flags[object], graph->kind[i]) &&
                       bitset_has(reached, graph->target[i - 1]));
         if (leads && bitset_insert(reached, graph->target[i])) is_more = true;
+        /* keys of entries with weak values are left with them */
+        if (is_entry && graph->flags[object] & OBJECT_WEAK_VALUES &&
+            bitset_has(reached, graph->target[i]) && bitset_insert(reached, graph->target[i - 1]))
+          is_more = true;
       }
   }
 }
 
-static bool refers_to(const struct graph *graph, object_id object, object_id target) {
-  for (reference_id i = graph_first(graph, object); i < graph_first(graph, object + 1); i++)
-    if (graph->target[i] == target) return true;
+/* Whether the sound object has the reference of the damaged one: of the same kind, to the same
+ * object, and under the same key. */
+static bool had_reference(const struct oracle *oracle, object_id object, object_id now,
+                          reference_id reference) {
+  const struct graph *sound = &oracle->sound->graph, *damaged = &oracle->damaged->graph;
+  object_id target = same(oracle->damaged, oracle->sound, damaged->target[reference]);
+  object_id key = entry_key(damaged, graph_first(damaged, now), reference);
+  if (key != NO_OBJECT) key = same(oracle->damaged, oracle->sound, key);
+  for (reference_id first = graph_first(sound, object), i = first;
+       i < graph_first(sound, object + 1); i++)
+    if (sound->target[i] == target && sound->kind[i] == damaged->kind[reference] &&
+        entry_key(sound, first, i) == key)
+      return true;
   return false;
 }
 
@@ -130,8 +148,7 @@ static void find_reached(struct oracle *oracle, object_id object) {
   bool is_other = (sound->flags[object] ^ damaged->flags[now]) & (uint8_t)~ignored ||
                   sound->type[object] != damaged->type[now];
   for (reference_id i = graph_first(damaged, now); i < graph_first(damaged, now + 1); i++) {
-    object_id target = same(oracle->damaged, oracle->sound, damaged->target[i]);
-    if (target == NO_OBJECT || is_other || !refers_to(sound, object, target))
+    if (is_other || !had_reference(oracle, object, now, i))
       reach_strangers(oracle, damaged->target[i]);
   }
   if (is_other) reach(sound, object, &oracle->is_reached);
@@ -141,6 +158,7 @@ static void find_reached(struct oracle *oracle, object_id object) {
 static void find_released(struct oracle *oracle, object_id object) {
   const struct graph *sound = &oracle->sound->graph;
   if (!(sound->flags[object] & (OBJECT_PENDING | OBJECT_FIXED))) return;
+  oracle->has_released = true;
   for (object_id other = 0; other < sound->object_count; other++)
     if (sound->flags[other] & (OBJECT_PENDING | OBJECT_FIXED))
       reach(sound, other, &oracle->is_released);
@@ -159,6 +177,14 @@ static void find_stopped(struct oracle *oracle) {
 /* ---- Comparing ---------------------------------------------------------------------------------
  */
 
+/* Whether the object became a root as a damaged list of roots leads to it, and fits in there. */
+static bool is_new_root(const struct oracle *oracle, object_id object) {
+  enum { ROOTS = OBJECT_PENDING | OBJECT_FIXED };
+  object_id now = same(oracle->sound, oracle->damaged, object);
+  return oracle->has_released && oracle->damaged->graph.flags[now] & ROOTS &&
+         !(oracle->sound->graph.flags[object] & ROOTS);
+}
+
 static void compare_object(struct oracle *oracle, object_id object) {
   const struct heap *damaged = oracle->damaged;
   bool is_unknown = damaged->graph.incomplete;
@@ -174,7 +200,8 @@ static void compare_object(struct oracle *oracle, object_id object) {
     differ(oracle, "%s 0x%llx was leaked and is %s%s\n", type, address, state_names[now],
            is_unknown && now == DEAD ? " (unknown)" : "");
   } else if (now == LIVE) {
-    if (before != without || bitset_has(&oracle->is_reached, object)) return;
+    if (before != without || bitset_has(&oracle->is_reached, object) || is_new_root(oracle, object))
+      return;
     differ(oracle, "%s 0x%llx was %s and is leaked\n", type, address, state_names[before]);
   } else if (before == without && !is_unknown && !bitset_has(&oracle->is_reached, object)) {
     bool is_told = damaged->vms[0].residual != 0;
