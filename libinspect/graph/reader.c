@@ -161,6 +161,7 @@ static bool mark_taken(struct reader *reader) {
   struct discovery *found = reader->found;
   size_t count = found->targets.count - reader->taken;
   found->kinds.count = found->targets.count;
+  if (!count) return true;
   if (reader->is_sweeping)
     set_taken(reader, count);
   else if (!vector_reserve(&found->granules, count) || !vector_reserve(&found->types, count) ||

@@ -28,6 +28,7 @@ def damage(build, count, keep, timeout):
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        env={**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"},
         timeout=timeout,
     )
     assert result.returncode == 0, f"cores are kept in {keep}\n{result.stdout[-8000:]}"
