@@ -166,7 +166,7 @@ static inline void look_ahead(const struct marking *marking) {
     __builtin_prefetch(&graph->first[object]);
     __builtin_prefetch(&graph->flags[object]);
   }
-  if (left > ROW_AHEAD) {
+  if (left > ROW_AHEAD && graph->reference_count) {
     object_id object = marking->queue[(marking->head + ROW_AHEAD) & mask];
     const object_id *row = graph->target + graph_first(graph, object);
     __builtin_prefetch(row);

@@ -53,10 +53,10 @@ static int by_object(const void *left, const void *right) {
 /* New objects come first in the list of a VM: the further back, the older. */
 static void set_ages(struct census *census, struct vm_threads *threads, size_t first) {
   struct vm *vm = &threads->owner->vm;
-  struct coroutine *rows = census->rows.items + first;
   size_t count = census->rows.count - first;
   uint64_t position = 0, most = threads->owner->count;
   if (!count) return;
+  struct coroutine *rows = census->rows.items + first;
   qsort(rows, count, sizeof *rows, by_object);
   for (uint64_t at = vm_list(vm, global_State_allgc); at && position < most; position++) {
     const uint8_t *bytes = memory_view(&vm->memory, at, vm->layout->size[SIZE_UpVal]);

@@ -79,7 +79,8 @@ static bool flat_add(struct page *page, struct flat *flat, const struct line *li
   if (span->kind == SPAN_TAB) return flat_add_tab(flat, line->item.indent, span->column);
   size_t start = flat->text.count;
   if (!cell_show(&flat->text, span->cell, page->whole)) return false;
-  size_t wide = text_columns(flat->text.items + start, flat->text.count - start);
+  size_t size = flat->text.count - start;
+  size_t wide = size ? text_columns(flat->text.items + start, size) : 0;
   bool breaks = span->kind == SPAN_PROSE || wide > page_room(page, line->item.indent + 2);
   return flat_mark(flat, span->style, breaks);
 }

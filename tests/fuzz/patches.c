@@ -57,6 +57,8 @@ struct victim *patches_apply(const uint8_t *bytes, size_t size) {
   return victim;
 }
 
+size_t patches_size(void) { return patched_size; }
+
 void patches_undo(void) {
   if (patched_size < patched->size && ftruncate(patched->descriptor, (off_t)patched->size)) abort();
   memcpy(patched->bytes, patched->original, patched->size);

@@ -13,6 +13,7 @@
 
 /* The core with the patches in it, until the next call; sound again after patches_undo. */
 struct victim *patches_apply(const uint8_t *bytes, size_t size);
+size_t patches_size(void); /* of the core now */
 void patches_undo(void);
 
 /* Adds damage of tests/damage to an input. */

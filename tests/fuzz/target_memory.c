@@ -146,7 +146,7 @@ static void run_load(const uint8_t *bytes, size_t size) {
                                                          : victim->heap_start + offset;
     size_t place = victim_offset(victim, address) + vm->layout->place[GCObject_tt].offset;
     load_all(vm, address, &arena, &visit);
-    for (size_t t = 0; t < sizeof tags && place < victim->size; t++) {
+    for (size_t t = 0; t < sizeof tags && place < patches_size(); t++) {
       victim->bytes[place] = tags[t];
       load_all(vm, address, &arena, &visit);
     }
@@ -202,30 +202,24 @@ const struct fuzz_target fuzz_analyses = {
 /* ---- Records of trackers -----------------------------------------------------------------------
  */
 
-/* Whether an object is a tracker, one of its records, or a text in one: what a program wrote. */
-static bool is_record(const struct graph *graph, object_id object) {
-  enum { MODES = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES };
-  if ((graph->flags[object] & MODES) == OBJECT_WEAK_KEYS) return true;
-  for (object_id table = 0; table < graph->object_count; table++)
-    for (reference_id i = graph_first(graph, table); i < graph_first(graph, table + 1); i++)
-      if (graph->target[i] == object && graph->kind[i] == REFERENCE_KEYED &&
-          (graph->flags[table] & MODES) == OBJECT_WEAK_KEYS)
-        return true;
-  return false;
+static object_id some_target(const struct graph *graph, object_id object, uint64_t *random) {
+  reference_id first = graph_first(graph, object);
+  uint64_t count = graph_first(graph, (uint64_t)object + 1) - first;
+  return count ? graph->target[first + random_next(random) % count] : object;
 }
 
+/* A tracker, one of its records, or a text in one: what a program wrote. */
 static object_id some_record(const struct victim *victim, uint64_t *random) {
+  enum { MODES = OBJECT_WEAK_KEYS | OBJECT_WEAK_VALUES, MOST_TRIES = 10000 };
   const struct graph *graph = &victim_heap(victim)->graph;
-  for (unsigned i = 0; i < 1000; i++) {
-    object_id object = (object_id)(random_next(random) % graph->object_count);
-    if (graph->type[object] != OBJECT_TABLE || !is_record(graph, object)) continue;
-    reference_id first = graph_first(graph, object);
-    size_t count = (size_t)(graph_first(graph, (uint64_t)object + 1) - first);
-    if (count && random_next(random) % 3 == 0)
-      object = graph->target[first + random_next(random) % count];
-    return object;
+  object_id object = 0;
+  for (unsigned i = 0; i < MOST_TRIES; i++) {
+    object = (object_id)(random_next(random) % graph->object_count);
+    if ((graph->flags[object] & MODES) == OBJECT_WEAK_KEYS) break;
   }
-  return 0;
+  for (unsigned steps = (unsigned)(random_next(random) % 4); steps; steps--)
+    object = some_target(graph, object, random);
+  return object;
 }
 
 /* Puts a value of some kind, or some text, into a record. */
@@ -238,7 +232,7 @@ static size_t mutate_records(uint8_t *bytes, size_t size, size_t room, uint64_t 
                                  TAG_TRUE,
                                  TAG_SHORT_STRING | TAG_COLLECTABLE,
                                  TAG_TABLE | TAG_COLLECTABLE};
-  static const char texts[][8] = {"\x1b[31m", "%s%n%d",       "\xff\xfe",
+  static const char texts[][9] = {"\x1b[31m", "%s%n%d",       "\xff\xfe",
                                   "\n\t",     "\xe2\x80\xae", "2026-11-"};
   static const double times[] = {1700000000, 1e300, -1, 0.5, 1e18, 1764000000.25, -1e308};
   uint64_t random = seed;
