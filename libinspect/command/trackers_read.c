@@ -143,6 +143,7 @@ static bool read_entries(struct reader *reader, const struct lua_table *table) {
   bool by_value = (flags & OBJECT_WEAK_VALUES) && !(flags & OBJECT_WEAK_KEYS);
   struct trackers *trackers = reader->trackers;
   size_t before = trackers->entries.count, most = (size_t)(table->array_size + table->node_count);
+  if (!most) return true;
   if (!vector_reserve(&trackers->entries, most)) return false;
   large_advise(trackers->entries.items + before, most * sizeof *trackers->entries.items);
   for (uint64_t i = 0; i < table->array_size; i++) {

@@ -24,7 +24,7 @@ static void fail_error(const char *name, struct inspect_error *error) {
  */
 
 static uint8_t *read_packed(const char *path, size_t *size) {
-  size_t length = strlen(path), room = 4 << 20;
+  size_t length = strlen(path), room = 64 << 20;
   bool is_packed = length > 3 && !strcmp(path + length - 3, ".xz");
   char command[4096];
   snprintf(command, sizeof command, "%s -- '%s'", is_packed ? "xz -dc" : "cat", path);
