@@ -15,6 +15,7 @@ struct level {
   const struct graph *graph;
   const struct dominators *dominators;
   const struct heaviest_options *options;
+  const struct work *work;
   struct heaviest *result;
   struct bitset parents;        /* objects whose children are looked for           */
   struct number_map positions;  /* parent -> position among the selections         */
@@ -49,11 +50,11 @@ static struct selection *selection_for(struct level *level, object_id object) {
   return &level->selections[number_map_get(&level->positions, parent)];
 }
 
-static struct inspect_error *look_at_all(struct level *level, const struct work *work) {
+static struct inspect_error *look_at_all(struct level *level) {
   const struct dominators *dominators = level->dominators;
   for (object_id object = 0; object < level->graph->object_count; object++) {
     if (object % WORK_STEPS == 0 &&
-        work_stops(work, "dominator tree", object, level->graph->object_count))
+        work_stops(level->work, "dominator tree", object, level->graph->object_count))
       return error_interrupted();
     struct selection *selection = selection_for(level, object);
     if (!selection) continue;
@@ -76,7 +77,7 @@ static bool list_children(struct level *level, struct selection *selection, uint
   const struct dominators *dominators = level->dominators;
   struct heaviest *result = level->result;
   uint32_t first = (uint32_t)result->list.count, count = 0;
-  selection_sort(selection);
+  selection_sort(selection, level->work);
   const struct child *children = selection->items;
   for (; count < selection->count && result->list.count < MOST_HEAVY; count++) {
     struct heavy heavy = {
@@ -147,13 +148,14 @@ struct inspect_error *heaviest_find(const struct graph *graph, const struct domi
     struct level level = {.graph = graph,
                           .dominators = dominators,
                           .options = options,
+                          .work = work,
                           .result = result,
                           .first = first,
                           .count = count,
                           .depth = depth};
     first = (uint32_t)result->list.count;
     if (!prepare(&level)) error = error_no_memory();
-    if (!error) error = look_at_all(&level, work);
+    if (!error) error = look_at_all(&level);
     if (!error) error = list_level(&level);
     clean_up(&level);
     count = (uint32_t)result->list.count - first;

@@ -70,10 +70,62 @@ bool selection_offer(struct selection *selection, const void *item) {
   return true;
 }
 
-void selection_sort(struct selection *selection) {
-  if (selection->count)
-    qsort_r(selection->items, selection->count, selection->item_size, selection->compare,
-            selection->context);
+/* ---- Sorting ----------------------------------------------------------------------------------
+ *
+ * A merge sort over runs, which are sorted one by one: so it can stop between them, and while it
+ * merges: the items are then where they were before that pass. */
+
+enum { RUN = 1 << 15 };
+
+static void sort_run(struct selection *selection, size_t first, size_t count) {
+  qsort_r(item_at(selection, first), count, selection->item_size, selection->compare,
+          selection->context);
+}
+
+/* Merges items [first, middle) and [middle, end) into `result`, from `first` on. */
+static void merge(const struct selection *selection, char *result, size_t first, size_t middle,
+                  size_t end) {
+  size_t a = first, b = middle, size = selection->item_size;
+  for (size_t at = first; at < end; at++) {
+    bool takes_b = a == middle || (b < end && is_before(selection, b, a));
+    memcpy(result + at * size, item_at(selection, takes_b ? b++ : a++), size);
+  }
+}
+
+/* One pass over runs of `width`; false if `work` stopped it. */
+static bool merge_runs(const struct selection *selection, char *result, size_t width,
+                       const struct work *work) {
+  size_t count = selection->count;
+  for (size_t first = 0, end; first < count; first = end) {
+    size_t middle = count - first < width ? count : first + width;
+    end = count - middle < width ? count : middle + width;
+    if (work_stops(work, "sorting", first, count)) return false;
+    merge(selection, result, first, middle, end);
+  }
+  return true;
+}
+
+void selection_sort(struct selection *selection, const struct work *work) {
+  size_t count = selection->count;
+  char *other = count > RUN ? malloc(count * selection->item_size) : NULL;
+  if (!other) {
+    if (count) sort_run(selection, 0, count);
+    return;
+  }
+  for (size_t first = 0; first < count; first += RUN) {
+    if (work_stops(work, "sorting", first, count)) {
+      free(other);
+      return;
+    }
+    sort_run(selection, first, count - first < RUN ? count - first : RUN);
+  }
+  for (size_t width = RUN; width < count && merge_runs(selection, other, width, work); width *= 2) {
+    char *merged = other;
+    other = selection->items;
+    selection->items = merged;
+    selection->capacity = count;
+  }
+  free(other);
 }
 
 void selection_free(struct selection *selection) {

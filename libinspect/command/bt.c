@@ -245,12 +245,11 @@ static struct inspect_error *find_threads(struct backtraces *all) {
     if (!session_selects(session, context->options, i)) continue;
     struct vm_threads *threads = &all->vms[all->vm_count];
     struct inspect_error *error = vm_threads_find(session, i, context->work, threads);
-    if (!error) {
-      all->vm_count++;
-      continue;
+    if (error) {
+      vm_threads_free(threads);
+      return partial_if_interrupted(context, error);
     }
-    vm_threads_free(threads);
-    return error->code == INSPECT_ERROR_INTERRUPTED ? NULL : error;
+    all->vm_count++;
   }
   return NULL;
 }
@@ -296,9 +295,7 @@ struct inspect_error *command_bt(struct command_context *context) {
                              .left = options->limit ? options->limit : DEFAULT_LIMIT};
   TRY(find_threads(all));
   describe_target(context, false);
-  struct inspect_error *error = options->object ? show_one(all, object) : show_all(all);
-  if (error && error->code == INSPECT_ERROR_INTERRUPTED) error = NULL; /* what was read counts */
-  if (error) return error;
+  TRY(partial_if_interrupted(context, options->object ? show_one(all, object) : show_all(all)));
   page_next(all);
   describe_faults(context);
   return NULL;

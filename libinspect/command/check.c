@@ -25,8 +25,7 @@ static struct inspect_error *run(struct command_context *context, struct checks 
   for (size_t i = 0; i < count; i++) {
     if (!session_selects(session, context->options, i)) continue;
     struct inspect_error *error = check_vm(&checks->check, i, context->work, &checks->counts[i]);
-    if (error && error->code == INSPECT_ERROR_INTERRUPTED) return NULL; /* what was seen counts */
-    if (error) return error;
+    if (error) return partial_if_interrupted(context, error); /* what was seen counts */
     checks->is_done[i] = true;
   }
   return NULL;

@@ -144,7 +144,9 @@ struct command_context {
   bool found;   /* leaks, suspects, violations or differences: exit status 1                   */
   bool partial; /* not everything was looked at: exit status 130. Also set when `work` stopped
                    an analysis, so a command that leaves out what error_interrupted() cost it
-                   and returns NULL has done its part                                          */
+                   and returns NULL has done its part; of one that returns that error what is
+                   known of the target is shown (describe_interrupted)                         */
+  bool is_described; /* by describe_target                                                     */
   /* Called with `state` after rendering: for what data_rows and the like still need. */
   void (*release)(void *state);
   void *state;

@@ -28,7 +28,8 @@ static void data_group(const struct census *census, struct data *list, const str
   data_cell(data, "garbage",
             census->context->session->is_collected ? cell_count(group->garbage) : cell_null());
   struct data *places = data_array(data, "places");
-  for (size_t i = 0; i < group->place_count; i++) {
+  for (size_t i = 0; i < group->place_count && !document_stops(census->context->document, 0, 0);
+       i++) {
     struct data *place = data_object(places, NULL);
     data_cell(place, "place", cell_words(group->places[i].place));
     data_cell(place, "count", cell_count(group->places[i].count));
@@ -164,7 +165,7 @@ void coroutines_show(struct census *census) {
   page_total(census);
   size_t count = census->groups.count, shown = count < limit ? count : (size_t)limit;
   context->session->listing.count = 0;
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct coroutine *biggest = census->groups.items[i].biggest;
     (void)vector_push(&context->session->listing, biggest->object); /* @N; without memory, fewer */
     data_group(census, list, &census->groups.items[i]);

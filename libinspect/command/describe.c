@@ -173,7 +173,7 @@ static void data_faults(struct command_context *context) {
   struct data *list = data_array(context->data, "faults");
   for (size_t i = 0; i < session->heap.vm_count; i++) {
     const struct faults *faults = &session->heap.vms[i].vm.faults;
-    for (size_t j = 0; j < faults->list.count; j++) {
+    for (size_t j = 0; j < faults->list.count && !document_stops(context->document, 0, 0); j++) {
       struct data *fault = data_object(list, NULL);
       data_cell(fault, "vm", cell_plain(i + 1));
       data_cell(fault, "address", cell_address(faults->list.items[j].address));
@@ -187,7 +187,7 @@ static void data_notes(struct command_context *context) {
   struct data *list = data_array(context->data, "notes");
   for (size_t i = 0; i < session->heap.vm_count; i++) {
     const struct notes *notes = &session->heap.vms[i].vm.notes;
-    for (size_t j = 0; j < notes->count; j++) {
+    for (size_t j = 0; j < notes->count && !document_stops(context->document, 0, 0); j++) {
       struct data *note = data_object(list, NULL);
       uint64_t address = notes->items[j].address;
       data_cell(note, "vm", cell_plain(i + 1));
@@ -218,6 +218,7 @@ static const char *layout_words(const struct heap *heap) {
 static void line_versions(struct command_context *context, struct line *line) {
   struct inspect_session *session = context->session;
   const struct heap *heap = &session->heap;
+  if (!heap->vm_count) return; /* interrupted */
   const char *lua = heap->vms[0].vm.layout->lua, *release = session->releases[0];
   for (size_t i = 1; i < heap->vm_count; i++) {
     if (strcmp(lua, heap->vms[i].vm.layout->lua) != 0) lua = "of several versions";
@@ -251,9 +252,11 @@ static void line_totals(struct command_context *context, struct line *line) {
 
 void describe_target(struct command_context *context, bool brief) {
   struct inspect_session *session = context->session;
+  context->is_described = true;
   data_target(context);
   struct data *vms = data_array(context->data, "vms");
-  for (size_t i = 0; i < session->heap.vm_count; i++)
+  size_t count = session->heap.vm_count;
+  for (size_t i = 0; i < count && !document_stops(context->document, i, count); i++)
     if (session_selects(session, context->options, i)) data_vm(context, vms, i, brief);
   data_faults(context);
   data_notes(context);

@@ -87,7 +87,7 @@ static void data_paths(struct command_context *context, const struct diff *diff)
   struct data *list = data_array(context->data, "paths");
   const struct heap *heap = &context->session->heap;
   size_t limit = listing_data_limit(context, diff->paths.count);
-  for (size_t i = 0; i < limit; i++) {
+  for (size_t i = 0; i < limit && !document_stops(context->document, i, limit); i++) {
     const struct diff_path *path = &diff->paths.items[i];
     struct data *row = data_object(list, NULL);
     data_cell(row, "path", cell_words(path->name));
@@ -103,7 +103,7 @@ static void data_classes(struct command_context *context, const struct diff *dif
   struct data *list = data_array(context->data, "classes");
   size_t limit = listing_data_limit(context, diff->classes.count);
   bool is_same = diff->is_same_process;
-  for (size_t i = 0; i < limit; i++) {
+  for (size_t i = 0; i < limit && !document_stops(context->document, i, limit); i++) {
     const struct diff_class *class = &diff->classes.items[i];
     struct data *row = data_object(list, NULL);
     data_cell(row, "name", cell_words(class->name));
@@ -117,7 +117,8 @@ static void data_classes(struct command_context *context, const struct diff *dif
 
 static void data_causes(struct command_context *context, const struct diff *diff) {
   struct data *list = data_array(context->data, "causes");
-  for (size_t i = 0; i < diff->causes.count; i++) {
+  for (size_t i = 0;
+       i < diff->causes.count && !document_stops(context->document, i, diff->causes.count); i++) {
     const struct diff_cause *cause = &diff->causes.items[i];
     struct data *row = data_object(list, NULL);
     const char *hash =
@@ -272,7 +273,7 @@ static void page_classes(struct command_context *context, const struct diff *dif
     table_column(table, "gone");
   }
   table_column(table, "class");
-  for (size_t i = 0; i < limit; i++) {
+  for (size_t i = 0; i < limit && !document_stops(context->document, i, limit); i++) {
     const struct diff_class *class = &diff->classes.items[change_at(&changes, i)];
     table_row(table);
     cells(context, diff, table, &class->before, &class->after);
@@ -306,7 +307,7 @@ static void page_causes(struct command_context *context, const struct diff *diff
   table_column(table, "fingerprint");
   columns(table, diff);
   table_column(table, "pattern");
-  for (size_t i = 0; i < limit; i++) {
+  for (size_t i = 0; i < limit && !document_stops(context->document, i, limit); i++) {
     const struct diff_cause *cause = &diff->causes.items[change_at(&changes, i)];
     table_row(table);
     table_cell(table, cell_words(arena_printf(context->arena, "%016llx",

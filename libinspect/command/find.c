@@ -243,7 +243,7 @@ struct inspect_error *find_objects(struct command_context *context, struct findi
   struct inspect_error *error = prepare(finding);
   for (size_t i = 0; !error && i < session->heap.vm_count; i++)
     if (session_selects(session, options, i)) error = look_at(finding, &session->heap.vms[i]);
-  if (session->is_classified) selection_sort(&finding->found);
+  if (session->is_classified) selection_sort(&finding->found, context->work);
   return partial_if_interrupted(context, error);
 }
 

@@ -34,7 +34,7 @@ static void page_rows(struct command_context *context, const struct finding *fin
   table_column(table, "");
   const struct found_object *found = finding->found.items;
   size_t shown = listing_limit(context, finding->found.count, 20);
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     object_id object = found[i].object;
     struct cell number = listing_number(context, object);
     table_row(table);

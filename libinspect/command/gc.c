@@ -101,8 +101,8 @@ struct inspect_error *command_gc(struct command_context *context) {
     struct gc_report report;
     if (!session_selects(session, context->options, i)) continue;
     struct inspect_error *error = gc_report_vm(context, i, false, &report);
-    if (error && error->code == INSPECT_ERROR_INTERRUPTED) break; /* the rest is left out */
-    if (error) return error;
+    TRY(partial_if_interrupted(context, error));
+    if (error) break; /* the rest is left out */
     gc_to_page(context, &report, is_only);
     gc_to_data(list, &report);
   }

@@ -172,7 +172,7 @@ static void data_global(struct command_context *context, struct data *row,
 static void to_data(struct command_context *context, const struct globals *globals) {
   size_t shown = listing_data_limit(context, globals->list.count);
   struct data *list = data_array(context->data, "globals");
-  for (size_t i = 0; i < shown; i++)
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++)
     data_global(context, data_object(list, NULL), &globals->list.items[i]);
   data_cell(context->data, "more", cell_count(globals->list.count - shown));
   data_cell(context->data, "retained_together",
@@ -210,7 +210,7 @@ static void page_list(struct command_context *context, const struct globals *glo
   table_column(table, "retained");
   table_column(table, "class");
   listing_begin(context);
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct global *global = &globals->list.items[i];
     bool is_object = global->object != NO_OBJECT;
     const char *class = is_object && session->is_classified &&

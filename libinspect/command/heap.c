@@ -150,9 +150,8 @@ static struct inspect_error *make_rows(struct heap_groups *groups) {
 static struct inspect_error *prepare(struct command_context *context, struct heap_groups *groups) {
   struct inspect_error *error = session_dominate(context->session, context->work);
   if (!error) error = choose_classes(context, groups);
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  context->partial = true;
-  groups->by = BY_TYPE;
+  TRY(partial_if_interrupted(context, error));
+  if (context->partial) groups->by = BY_TYPE;
   return NULL;
 }
 
@@ -196,7 +195,7 @@ static void to_data(struct command_context *context, const struct heap_groups *g
                        : options->only_live                        ? "live"
                                                                    : "garbage"));
   struct data *list = data_array(context->data, "groups");
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct row *row = &groups->rows.items[i];
     struct data *object = data_object(list, NULL);
     data_cell(object, "name", cell_words(row->name));
@@ -274,7 +273,7 @@ static void to_page(struct command_context *context, const struct heap_groups *g
   if (groups->has_retained) table_column(table, "retained");
   listing_begin(context);
   struct tally rest = {groups->census.count, groups->census.bytes};
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct row *row = &groups->rows.items[i];
     page_row(context, table, groups, row);
     rest.objects -= row->group->count;

@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "command/monitor.h"
+#include "command/session.h"
 #include "report/render.h"
 
 enum { STATUS_NOTHING = 0, STATUS_FOUND = 1, STATUS_UNUSABLE = 2, STATUS_INTERRUPTED = 130 };
@@ -169,9 +170,9 @@ int inspect_report_error(const struct inspect_invocation *invocation, struct ins
 
 /* The end of every answer that was got from a target. */
 static void end_document(struct command_context *context) {
-  if (context->session) data_cell(context->data, "partial", cell_boolean(context->partial));
-  if (context->partial)
-    line_words(page_line(context->document, 0), STYLE_BAD, "interrupted: this answer is partial");
+  if (context->partial) document_set_partial(context->document);
+  if (context->session) data_partial(context->data, "partial", context->document);
+  line_words(page_closing(context->document), STYLE_BAD, "interrupted: this answer is partial");
 }
 
 static int finish_run(const struct inspect_invocation *invocation, struct command_context *context,
@@ -183,8 +184,21 @@ static int finish_run(const struct inspect_invocation *invocation, struct comman
   }
   if (context->release) context->release(context->state);
   if (error) return inspect_report_error(invocation, error, context->io);
-  if (context->partial) return STATUS_INTERRUPTED;
+  if (document_is_partial(context->document)) return STATUS_INTERRUPTED;
   return context->found ? STATUS_FOUND : STATUS_NOTHING;
+}
+
+/* Runs the command. What is left of one that was stopped before it had an answer of its own is
+ * what is known of the target. */
+static struct inspect_error *run_command(const struct command *command,
+                                         struct command_context *context,
+                                         const struct monitor *monitor) {
+  struct inspect_error *error = command->run(context);
+  context->partial = context->partial || monitor->is_stopped;
+  if (!error || error->code != INSPECT_ERROR_INTERRUPTED || !context->session) return error;
+  context->partial = true;
+  describe_interrupted(context, monitor->stopped_phase, monitor->stopped_share);
+  return NULL;
 }
 
 int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect_session *session,
@@ -205,6 +219,8 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
   struct work work = {.context = &monitor,
                       .report = monitor_report,
                       .threads = threads ? (unsigned)threads : parallel_processors()};
+  struct work writing = {.context = &monitor, .report = monitor_report_writing};
+  document_watch(document, &writing);
   struct command_context context = {.session = session,
                                     .options = &invocation->options,
                                     .document = document,
@@ -214,9 +230,7 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
                                     .arena = &arena,
                                     .is_debugger = invocation->is_debugger};
   begin_data(document, command);
-  struct inspect_error *error = command->run(&context);
-  context.partial = context.partial || monitor.is_cancelled;
-  int status = finish_run(invocation, &context, error);
+  int status = finish_run(invocation, &context, run_command(command, &context, &monitor));
   if (invocation->options.verbose) monitor_tell_times(&monitor);
   arena_free(&arena);
   document_free(document);

@@ -13,16 +13,6 @@
 
 enum { MOST_CUT_CHECKS = 20 };
 
-/* Turns an interruption into a partial answer. `*goes_on` is false after one. */
-static struct inspect_error *unless_interrupted(struct command_context *context,
-                                                struct inspect_error *error, bool *goes_on) {
-  *goes_on = !error;
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  inspect_error_free(error);
-  context->partial = true;
-  return NULL;
-}
-
 /* ---- Entries --------------------------------------------------------------------------------- */
 
 static bool matches(const struct command_options *options, const struct trackers *trackers,
@@ -390,23 +380,25 @@ static struct inspect_error *search(struct command_context *context, struct leak
   return link_entries(context, leaks);
 }
 
+/* What can be left out of an answer. */
+static struct inspect_error *explain(struct command_context *context, bool with_cut_checks,
+                                     struct leaks *leaks) {
+  TRY(name_trackers(context, leaks));
+  TRY(cut(context, leaks));
+  if (leaks->survivors.count) TRY(search(context, leaks));
+  TRY(check_choice(context, leaks));
+  return leaks->searched && with_cut_checks ? check_cuts(context, leaks) : NULL;
+}
+
 struct inspect_error *leaks_find(struct command_context *context, bool with_cut_checks,
                                  struct leaks *leaks) {
   struct inspect_session *session = context->session;
-  bool goes_on;
   *leaks = (struct leaks){0};
   TRY(leaks_find_trackers(context, leaks));
   TRY(search_options(session, context->options, &leaks->avoid, &leaks->from, &leaks->mask,
                      &leaks->search));
   TRY(select_entries(context, leaks));
-  TRY(unless_interrupted(context, name_trackers(context, leaks), &goes_on));
-  if (goes_on) TRY(unless_interrupted(context, cut(context, leaks), &goes_on));
-  if (goes_on && leaks->survivors.count)
-    TRY(unless_interrupted(context, search(context, leaks), &goes_on));
-  if (goes_on) TRY(check_choice(context, leaks));
-  if (goes_on && leaks->searched && with_cut_checks)
-    TRY(unless_interrupted(context, check_cuts(context, leaks), &goes_on));
-  return NULL;
+  return partial_if_interrupted(context, explain(context, with_cut_checks, leaks));
 }
 
 void leaks_free(struct leaks *leaks) {

@@ -22,7 +22,9 @@ static struct cell fingerprint(struct arena *arena, uint64_t value) {
 void leaks_trackers_to_data(struct command_context *context, const struct leaks *leaks) {
   struct inspect_session *session = context->session;
   struct data *list = data_array(context->data, "trackers");
-  for (size_t i = 0; i < leaks->trackers.list.count; i++) {
+  for (size_t i = 0; i < leaks->trackers.list.count &&
+                     !document_stops(context->document, i, leaks->trackers.list.count);
+       i++) {
     const struct tracker *tracker = &leaks->trackers.list.items[i];
     uint8_t flags = session->heap.graph.flags[tracker->table];
     struct data *row = data_object(list, NULL);
@@ -87,7 +89,8 @@ static void entry_row(void *context, size_t index, struct data *row) {
 void leaks_causes_to_data(struct command_context *context, const struct leaks *leaks) {
   struct inspect_session *session = context->session;
   struct data *list = data_array(context->data, "causes");
-  for (size_t i = 0; i < leaks->causes.count; i++) {
+  for (size_t i = 0;
+       i < leaks->causes.count && !document_stops(context->document, i, leaks->causes.count); i++) {
     const struct leak_cause *mine = &leaks->causes.items[i];
     const struct cause *cause = mine->cause;
     if (!leaks_selects(context->options, mine, i + 1)) continue;
@@ -112,7 +115,9 @@ void leaks_causes_to_data(struct command_context *context, const struct leaks *l
 static void data_weak(struct command_context *context, const struct leaks *leaks) {
   struct inspect_session *session = context->session;
   struct data *list = data_array(context->data, "candidates");
-  for (size_t i = 0; i < leaks->trackers.candidates.count; i++) {
+  for (size_t i = 0; i < leaks->trackers.candidates.count &&
+                     !document_stops(context->document, i, leaks->trackers.candidates.count);
+       i++) {
     const struct tracker *candidate = &leaks->trackers.candidates.items[i];
     struct data *row = data_object(list, NULL);
     data_cell(row, "vm", cell_plain(candidate->vm + 1));

@@ -197,11 +197,7 @@ static struct inspect_error *page_more_chains(struct command_context *context,
   for (size_t i = 0; i < count; i++)
     vector_free(&chains[i]);
   free(chains);
-  if (error && error->code == INSPECT_ERROR_INTERRUPTED) {
-    context->partial = true;
-    error = NULL;
-  }
-  return error;
+  return partial_if_interrupted(context, error);
 }
 
 /* --all: the entries of a cause, numbered for @N. */
@@ -215,7 +211,8 @@ static void page_entries(struct command_context *context, const struct leaks *le
   table_column(table, "age");
   table_column(table, "retained");
   table_column(table, "description");
-  for (size_t i = 0; i < mine->entry_count; i++) {
+  for (size_t i = 0;
+       i < mine->entry_count && !document_stops(context->document, i, mine->entry_count); i++) {
     const struct tracked *tracked = leaks_entry(leaks, mine->entries[i]);
     if (!vector_push(&session->listing, tracked->object)) continue;
     table_row(table);
@@ -262,7 +259,8 @@ static void page_causes(struct command_context *context, const struct leaks *lea
   struct line *line = page_line(context->document, 0);
   line_cell(line, STYLE_HEADING, cell_count(leaks->causes.count));
   line_words(line, STYLE_HEADING, plural(leaks->causes.count, " cause", " causes"));
-  for (size_t i = 0; i < leaks->causes.count; i++) {
+  for (size_t i = 0;
+       i < leaks->causes.count && !document_stops(context->document, i, leaks->causes.count); i++) {
     if (!leaks_selects(context->options, &leaks->causes.items[i], i + 1)) continue;
     if (shown == MOST_CAUSES && !context->options->all && !context->options->cause.is_given)
       left++;

@@ -7,7 +7,10 @@
 #include "base/text.h"
 
 static const int64_t MILLISECOND = 1000000;
-enum { CANCEL_MILLISECONDS = 10, PROGRESS_MILLISECONDS = 100 };
+
+/* An interrupted answer is complete 0.2 s after Ctrl-C: an analysis stops within a few hundredths,
+ * and the end of a session takes a few more. */
+enum { CANCEL_MILLISECONDS = 10, PROGRESS_MILLISECONDS = 100, WRITING_MILLISECONDS = 60 };
 
 static int64_t nanoseconds(void) {
   struct timespec now;
@@ -29,21 +32,38 @@ static void count_time(struct monitor *monitor, const char *phase, int64_t now) 
   monitor->last = now;
 }
 
-bool monitor_report(void *context, const char *phase, double share) {
-  struct monitor *monitor = context;
+/* What both have in common: true if the host has cancelled. */
+static bool report(struct monitor *monitor, const char *phase, double share, int64_t now) {
   const struct inspect_io *io = monitor->io;
-  int64_t now = nanoseconds();
   count_time(monitor, phase, now);
   if (monitor->is_cancelled) return true;
   if (io->cancelled && now >= monitor->next_question) {
     monitor->next_question = now + CANCEL_MILLISECONDS * MILLISECOND;
     monitor->is_cancelled = io->cancelled(io->context);
+    monitor->cancelled = now;
   }
   if (io->progress && !monitor->is_quiet && now >= monitor->next_progress) {
     monitor->next_progress = now + PROGRESS_MILLISECONDS * MILLISECOND;
     io->progress(io->context, phase, share);
   }
   return monitor->is_cancelled;
+}
+
+bool monitor_report(void *context, const char *phase, double share) {
+  struct monitor *monitor = context;
+  if (!report(monitor, phase, share, nanoseconds())) return false;
+  if (!monitor->is_stopped) {
+    monitor->stopped_phase = phase;
+    monitor->stopped_share = share;
+  }
+  return monitor->is_stopped = true;
+}
+
+bool monitor_report_writing(void *context, const char *phase, double share) {
+  struct monitor *monitor = context;
+  int64_t now = nanoseconds();
+  return report(monitor, phase, share, now) &&
+         now >= monitor->cancelled + WRITING_MILLISECONDS * MILLISECOND;
 }
 
 void monitor_tell_times(struct monitor *monitor) {

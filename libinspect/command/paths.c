@@ -39,11 +39,7 @@ static struct inspect_error *find(struct command_context *context, struct found_
   struct inspect_error *error =
       chains_best(&session->heap.graph, &found->search, object, wanted, context->work,
                   found->chains, &found->count, &found->capped);
-  if (error && error->code == INSPECT_ERROR_INTERRUPTED) {
-    context->partial = true;
-    error = NULL;
-  }
-  return error;
+  return partial_if_interrupted(context, error);
 }
 
 static void page_none(struct command_context *context, object_id object) {

@@ -143,8 +143,8 @@ static struct inspect_error *find_out(struct found_references *found) {
 static struct inspect_error *find(struct command_context *context, struct found_references *found) {
   if (found->wants_in) TRY(find_in(context, found));
   if (found->wants_out) TRY(find_out(found));
-  selection_sort(&found->in);
-  selection_sort(&found->out);
+  selection_sort(&found->in, context->work);
+  selection_sort(&found->out, context->work);
   return NULL;
 }
 

@@ -94,7 +94,7 @@ static void page_list(struct command_context *context, const struct selection *s
   for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
     if (!is_incoming || (i != 4 && i != 5)) table_column(table, columns[i]);
   const struct found_reference *all = selection->items;
-  for (size_t i = 0; i < count; i++)
+  for (size_t i = 0; i < count && !document_stops(context->document, i, count); i++)
     add_row(context, table, &all[i], is_incoming);
 }
 

@@ -34,7 +34,7 @@ static void data_entries(struct command_context *context, const struct registry 
                          struct data *object, const char *key,
                          const struct registry_entries *list) {
   struct data *rows = data_array(object, key);
-  for (size_t i = 0; i < list->count; i++) {
+  for (size_t i = 0; i < list->count && !document_stops(context->document, i, list->count); i++) {
     struct data *row = data_object(rows, NULL);
     const struct registry_entry *entry = &list->items[i];
     data_entry(context, registry, row, entry);
@@ -54,7 +54,7 @@ static void data_references(struct command_context *context, const struct regist
   data_cell(references, "intact", cell_boolean(!registry->list.is_broken));
   struct data *groups = data_array(references, "groups");
   size_t shown = listing_data_limit(context, registry->groups.count);
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct reference_group *group = &registry->groups.items[i];
     const struct registry_entry *first = &registry->references.items[group->first];
     struct data *row = data_object(groups, NULL);
@@ -70,7 +70,8 @@ static void data_references(struct command_context *context, const struct regist
 
 void registry_to_data(struct command_context *context, const struct registries *registries) {
   struct data *list = data_array(context->data, "registries");
-  for (size_t i = 0; i < registries->count; i++) {
+  for (size_t i = 0;
+       i < registries->count && !document_stops(context->document, i, registries->count); i++) {
     const struct registry *registry = &registries->items[i];
     struct data *object = data_object(list, NULL);
     data_cell(object, "vm", cell_plain(registry->vm + 1));
@@ -136,7 +137,7 @@ static void page_groups(struct command_context *context, const struct registry *
   table_column(table, "references");
   table_column(table, "retained");
   table_column(table, "one of them");
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct reference_group *group = &registry->groups.items[i];
     const struct registry_entry *first = &registry->references.items[group->first];
     table_row(table);
@@ -172,7 +173,7 @@ static void page_entries(struct command_context *context, const struct registry 
   table_column(table, "value");
   table_column(table, "retained");
   table_column(table, note);
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct registry_entry *entry = &list->items[i];
     bool is_object = entry->object != NO_OBJECT;
     table_row(table);
@@ -188,7 +189,8 @@ static void page_entries(struct command_context *context, const struct registry 
 
 void registry_to_page(struct command_context *context, const struct registries *registries) {
   listing_begin(context);
-  for (size_t i = 0; i < registries->count; i++) {
+  for (size_t i = 0;
+       i < registries->count && !document_stops(context->document, i, registries->count); i++) {
     const struct registry *registry = &registries->items[i];
     if (i) page_blank(context->document);
     if (registries->count > 1)

@@ -201,7 +201,7 @@ static void add_rest(struct tree *tree, struct table *table, const struct heavy_
 static void add_node(struct tree *tree, struct table *table, size_t index, uint32_t base) {
   const struct heavy *node = &tree->heaviest.list.items[index];
   add_object(tree, table, node->object, base + node->depth, tree->labels[index]);
-  for (uint32_t i = 0; i < node->count; i++)
+  for (uint32_t i = 0; i < node->count && !document_stops(tree->context->document, 0, 0); i++)
     add_node(tree, table, node->first + i, base);
   if (node->count || node->rest.bytes >= tree->least)
     add_rest(tree, table, &node->rest, base + node->depth + 1);
@@ -249,7 +249,8 @@ static void to_page(struct tree *tree) {
   }
   struct table *table = begin_table(tree);
   if (!is_all) add_object(tree, table, tree->top, 1, NULL);
-  for (uint32_t i = 0; i < tree->heaviest.first_count; i++)
+  for (uint32_t i = 0;
+       i < tree->heaviest.first_count && !document_stops(tree->context->document, 0, 0); i++)
     add_node(tree, table, i, is_all ? 0 : 1);
   add_rest(tree, table, &tree->heaviest.rest, is_all ? 1 : 2);
   page_next(tree);
@@ -282,7 +283,7 @@ static void data_node(struct tree *tree, struct data *list, size_t index) {
   data_cell(data, "path", cell_words(tree->paths[index]));
   data_cell(data, "label", cell_words(tree->labels[index]));
   struct data *children = data_array(data, "children");
-  for (uint32_t i = 0; i < node->count; i++)
+  for (uint32_t i = 0; i < node->count && !document_stops(tree->context->document, 0, 0); i++)
     data_node(tree, children, node->first + i);
   if (node->depth < tree->depth)
     data_rest(data, &node->rest);
@@ -298,7 +299,8 @@ static void to_data(struct tree *tree) {
     data_shares(tree, object, tree->top);
   }
   struct data *list = data_array(data, "tree");
-  for (uint32_t i = 0; i < tree->heaviest.first_count; i++)
+  for (uint32_t i = 0;
+       i < tree->heaviest.first_count && !document_stops(tree->context->document, 0, 0); i++)
     data_node(tree, list, i);
   data_rest(data, &tree->heaviest.rest);
 }

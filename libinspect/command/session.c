@@ -128,24 +128,39 @@ static struct inspect_error *check_given(const struct inspect_session *session) 
                       session->source->name);
 }
 
+/* Finds the VMs. When interrupted, those that are found so far are there to be described. */
+static struct inspect_error *find_vms(struct inspect_session *session, bool is_brief,
+                                      const struct work *work) {
+  struct heap *heap = &session->heap;
+  session->is_detected = false;
+  struct inspect_error *error = heap_detect(heap, session->given, is_brief, work);
+  if (error && error->code != INSPECT_ERROR_INTERRUPTED) return error;
+  session->releases = arena_alloc(&session->arena, (heap->vm_count + 1) * sizeof(char *));
+  if (!session->releases) return error_no_memory();
+  for (size_t i = 0; i < heap->vm_count; i++) {
+    session->releases[i] = release_of(session, &heap->vms[i]);
+    heap->vms[i].vm.short_modes_only = overlooks_long_modes(session->releases[i]);
+  }
+  session->is_detected = !error;
+  return error;
+}
+
+static void close_heap(struct inspect_session *session) {
+  heap_close(&session->heap);
+  session->listing.count = 0; /* it may name objects that are not there next time */
+  session->is_open = session->is_detected = session->is_broken_off = false;
+}
+
 static struct inspect_error *detect(struct inspect_session *session, bool is_brief,
                                     const struct work *work) {
+  if (session->is_broken_off) close_heap(session);
   if (!session->is_open) {
     TRY(heap_open(&session->heap, session->source));
     session->is_open = true;
   }
   struct heap *heap = &session->heap;
-  if (!session->is_detected || (heap->search.is_brief && !is_brief)) {
-    session->is_detected = false;
-    TRY(heap_detect(heap, session->given, is_brief, work));
-    session->releases = arena_alloc(&session->arena, (heap->vm_count + 1) * sizeof(char *));
-    if (!session->releases) return error_no_memory();
-    for (size_t i = 0; i < heap->vm_count; i++) {
-      session->releases[i] = release_of(session, &heap->vms[i]);
-      heap->vms[i].vm.short_modes_only = overlooks_long_modes(session->releases[i]);
-    }
-    session->is_detected = true;
-  }
+  if (!session->is_detected || (heap->search.is_brief && !is_brief))
+    TRY(find_vms(session, is_brief, work));
   return heap->vm_count ? check_given(session) : no_vm(session);
 }
 
@@ -163,8 +178,7 @@ struct inspect_error *session_build(struct inspect_session *session, const struc
   if (session->is_built) return NULL;
   struct inspect_error *error = heap_build(&session->heap, work);
   if (error) { /* half a graph is none: begin again next time */
-    heap_close(&session->heap);
-    session->is_open = session->is_detected = false;
+    session->is_broken_off = true;
     return error;
   }
   session->is_built = true;
@@ -223,13 +237,6 @@ struct inspect_error *session_begin(struct command_context *context) {
   TRY(session_detect(context->session, context->work));
   TRY(session_check_choice(context->session, context->options));
   return session_collect(context->session, context->work);
-}
-
-struct inspect_error *partial_if_interrupted(struct command_context *context,
-                                             struct inspect_error *error) {
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  context->partial = true;
-  return NULL;
 }
 
 double session_now(const struct inspect_session *session, const struct command_options *options) {

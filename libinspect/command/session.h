@@ -19,6 +19,7 @@ struct inspect_session {
   const struct layout *given; /* --layout, or NULL */
   struct heap heap;
   bool is_open, is_detected, is_built, is_collected, is_dominated, is_classified;
+  bool is_broken_off; /* the heap was not read to its end: good for describe_target, then gone */
   struct collection collection;
   struct dominators dominators;
   struct classes classes;
@@ -54,11 +55,6 @@ MUST_CHECK struct inspect_error *session_check_choice(const struct inspect_sessi
  * the full collection is computed. */
 MUST_CHECK struct inspect_error *session_begin(struct command_context *context);
 
-/* What happens to an analysis that was interrupted: the answer goes on without it, as a partial
- * one. Other errors are passed on. */
-MUST_CHECK struct inspect_error *partial_if_interrupted(struct command_context *context,
-                                                        struct inspect_error *error);
-
 /* The moment ages count from: --now, else the dump's time. */
 double session_now(const struct inspect_session *session, const struct command_options *options);
 
@@ -78,6 +74,17 @@ const char *describe_object(struct inspect_session *session, object_id object, s
  * if it gave none. Needs no session_classify; it is then the class of the object in
  * session->classes, too. */
 const char *object_class(struct inspect_session *session, object_id object);
+
+/* ---- What an interruption leaves (interrupted.c) --------------------------------------------- */
+
+/* What happens to an analysis that was interrupted: the answer goes on without it, as a partial
+ * one, which context->partial says from then on. Other errors are passed on. */
+MUST_CHECK struct inspect_error *partial_if_interrupted(struct command_context *context,
+                                                        struct inspect_error *error);
+
+/* Data and page of a command that was interrupted before it had an answer: what had been seen of
+ * the target when `phase` was stopped at that share (negative: not known; NULL: no phase). */
+void describe_interrupted(struct command_context *context, const char *phase, double share);
 
 /* ---- Names of objects (resolve.c) ------------------------------------------------------------ */
 

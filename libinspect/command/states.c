@@ -31,7 +31,9 @@ static void page_vms(struct command_context *context) {
     table_column(table, "accounted");
     table_column(table, "residual bytes");
   }
-  for (size_t i = 0; i < session->heap.vm_count; i++)
+  for (size_t i = 0;
+       i < session->heap.vm_count && !document_stops(context->document, i, session->heap.vm_count);
+       i++)
     if (session_selects(session, context->options, i)) line_vm(context, table, i);
 }
 
@@ -51,7 +53,9 @@ static void line_layout(struct line *line, const struct layout *layout) {
 /* -v: which layout, and why. */
 static void page_evidence(struct command_context *context) {
   struct inspect_session *session = context->session;
-  for (size_t i = 0; i < session->heap.vm_count; i++) {
+  for (size_t i = 0;
+       i < session->heap.vm_count && !document_stops(context->document, i, session->heap.vm_count);
+       i++) {
     if (!session_selects(session, context->options, i)) continue;
     const struct heap_vm *owner = &session->heap.vms[i];
     page_blank(context->document);

@@ -113,7 +113,7 @@ static struct inspect_error *find(struct command_context *context, struct string
     context->partial = true;
     list->groups.count = 0;
   }
-  selection_sort(&list->shown);
+  selection_sort(&list->shown, context->work);
   list->paths = arena_alloc(context->arena, (list->shown.count + 1) * sizeof *list->paths);
   if (!list->paths) return error_no_memory();
   return context->partial ? NULL : listing_paths(context, &list->shown, list->paths);
@@ -151,7 +151,8 @@ static void data_string(struct command_context *context, struct data *row, objec
 static void data_biggest(struct command_context *context, const struct string_list *list) {
   const struct graph *graph = &context->session->heap.graph;
   struct data *biggest = data_array(context->data, "biggest");
-  for (size_t i = 0; i < list->shown.count; i++) {
+  for (size_t i = 0;
+       i < list->shown.count && !document_stops(context->document, i, list->shown.count); i++) {
     object_id object = biggest_object(&list->shown, i);
     struct data *row = data_object(biggest, NULL);
     data_string(context, row, object, list->paths[i]);
@@ -171,7 +172,7 @@ static const char *pattern_of(struct command_context *context, object_id object,
 static void data_groups(struct command_context *context, const struct string_list *list) {
   struct data *groups = data_array(context->data, "groups");
   size_t shown = listing_limit(context, list->groups.count, USUAL);
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct string_group *group = &list->groups.items[i];
     struct data *row = data_object(groups, NULL);
     size_t size;
@@ -186,7 +187,8 @@ static void data_groups(struct command_context *context, const struct string_lis
 
 static void data_duplicates(struct command_context *context, const struct string_list *list) {
   struct data *duplicates = data_array(context->data, "duplicates");
-  for (size_t i = 0; i < list->shown.count; i++) {
+  for (size_t i = 0;
+       i < list->shown.count && !document_stops(context->document, i, list->shown.count); i++) {
     const struct string_group *group = &list->groups.items[i];
     struct data *row = data_object(duplicates, NULL);
     data_string(context, row, group->example, list->paths[i]);
@@ -238,7 +240,8 @@ static void page_biggest(struct command_context *context, const struct string_li
   table_column(table, "bytes");
   table_column(table, "path");
   table_column(table, "biggest");
-  for (size_t i = 0; i < list->shown.count; i++) {
+  for (size_t i = 0;
+       i < list->shown.count && !document_stops(context->document, i, list->shown.count); i++) {
     object_id object = biggest_object(&list->shown, i);
     size_t size;
     const char *bytes = text_of(context, object, &size);
@@ -261,7 +264,7 @@ static void page_groups(struct command_context *context, const struct string_lis
   table_column(table, "alike");
   table_column(table, "strings");
   table_column(table, "bytes");
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct string_group *group = &list->groups.items[i];
     size_t size;
     const char *pattern = pattern_of(context, group->example, &size);
@@ -294,7 +297,8 @@ static void page_duplicates(struct command_context *context, const struct string
   table_column(table, "saved");
   table_column(table, "path of one");
   table_column(table, "contents");
-  for (size_t i = 0; i < list->shown.count; i++) {
+  for (size_t i = 0;
+       i < list->shown.count && !document_stops(context->document, i, list->shown.count); i++) {
     const struct string_group *group = &list->groups.items[i];
     size_t size;
     const char *bytes = text_of(context, group->example, &size);

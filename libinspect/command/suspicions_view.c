@@ -37,7 +37,8 @@ static void data_suspicion(struct command_context *context, struct data *row,
 
 void suspicions_to_data(struct command_context *context, const struct suspicions *suspicions) {
   struct data *list = data_array(context->data, "suspects");
-  for (size_t i = 0; i < suspicions->count; i++)
+  for (size_t i = 0;
+       i < suspicions->count && !document_stops(context->document, i, suspicions->count); i++)
     data_suspicion(context, data_object(list, NULL), &suspicions->items[i]);
 }
 
@@ -86,7 +87,7 @@ void suspicions_to_page(struct command_context *context, const struct suspicions
   line_words(line, STYLE_HEADING,
              count == 1 ? " suspect without a tracker" : " suspects without a tracker");
   line_words(line, STYLE_MUTED, ": where like things have piled up, worst first");
-  for (size_t i = 0; i < limit; i++) {
+  for (size_t i = 0; i < limit && !document_stops(context->document, i, limit); i++) {
     listing_number(context, suspicions->items[i].pile.holder);
     page_suspicion(context, &suspicions->items[i], i + 1);
   }

@@ -113,9 +113,7 @@ static struct inspect_error *find(struct command_context *context, struct table_
   if (!list->by_class) return error_no_memory();
   for (size_t i = 0; i < session->heap.vm_count && !context->partial; i++) {
     if (!session_selects(session, context->options, i)) continue;
-    struct inspect_error *error = count_vm(context, list, &session->heap.vms[i]);
-    if (error && error->code != INSPECT_ERROR_INTERRUPTED) return error;
-    if (error) context->partial = true;
+    TRY(partial_if_interrupted(context, count_vm(context, list, &session->heap.vms[i])));
   }
   for (uint32_t i = 0; i < classes->count; i++) {
     struct row row = {i ? classes->items[i].name : "table", &list->by_class[i]};
@@ -125,7 +123,7 @@ static struct inspect_error *find(struct command_context *context, struct table_
   if (list->rows.count)
     qsort(list->rows.items, list->rows.count, sizeof *list->rows.items,
           waste ? by_waste : by_bytes);
-  selection_sort(&list->biggest);
+  selection_sort(&list->biggest, context->work);
   list->paths = arena_alloc(context->arena, (list->biggest.count + 1) * sizeof *list->paths);
   if (!list->paths) return error_no_memory();
   return context->partial ? NULL : listing_paths(context, &list->biggest, list->paths);
@@ -179,13 +177,14 @@ static void to_data(struct command_context *context, const struct table_list *li
   data_sums(data_object(context->data, "total"), &list->all);
   struct data *classes = data_array(context->data, "classes");
   size_t shown = listing_data_limit(context, list->rows.count);
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     struct data *row = data_object(classes, NULL);
     data_cell(row, "name", cell_words(list->rows.items[i].name));
     data_sums(row, list->rows.items[i].sums);
   }
   struct data *tables = data_array(context->data, "tables");
-  for (size_t i = 0; i < list->biggest.count; i++)
+  for (size_t i = 0;
+       i < list->biggest.count && !document_stops(context->document, i, list->biggest.count); i++)
     data_table(context, data_object(tables, NULL), biggest_object(&list->biggest, i),
                list->paths[i]);
   data_cell(context->data, "more", cell_count(selection_left_out(&list->biggest)));
@@ -254,7 +253,7 @@ static void page_classes(struct command_context *context, const struct table_lis
   size_t shown = listing_limit(context, list->rows.count, USUAL_CLASSES);
   if (!shown) return;
   struct table *table = start(context, "class", "tables");
-  for (size_t i = 0; i < shown; i++) {
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct sums *sums = list->rows.items[i].sums;
     table_row(table);
     table_cell(table, cell_words(list->rows.items[i].name));
@@ -273,7 +272,8 @@ static void page_tables(struct command_context *context, const struct table_list
   struct table *table = start(context, "", "path");
   table_column(table, "class");
   listing_begin(context);
-  for (size_t i = 0; i < list->biggest.count; i++) {
+  for (size_t i = 0;
+       i < list->biggest.count && !document_stops(context->document, i, list->biggest.count); i++) {
     object_id object = biggest_object(&list->biggest, i);
     struct table_use use = measure(session, object);
     table_row(table);

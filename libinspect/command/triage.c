@@ -6,16 +6,6 @@
 
 #include <string.h>
 
-/* Turns an interruption into a partial answer. `*goes_on` is false after one. */
-static struct inspect_error *unless_interrupted(struct command_context *context,
-                                                struct inspect_error *error, bool *goes_on) {
-  *goes_on = !error;
-  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
-  inspect_error_free(error);
-  context->partial = true;
-  return NULL;
-}
-
 /* ---- Memory -----------------------------------------------------------------------------------
  */
 
@@ -73,20 +63,14 @@ static struct inspect_error *list_vms(struct command_context *context, struct tr
  */
 
 static struct inspect_error *search(struct command_context *context, struct triage *triage) {
-  struct inspect_session *session = context->session;
-  bool goes_on;
-  TRY(unless_interrupted(context, report_vms(context, triage), &goes_on));
-  if (goes_on) {
-    TRY(leaks_find(context, false, &triage->leaks));
-    triage->has_trackers = true;
-  }
-  goes_on = goes_on && !context->partial;
-  if (goes_on) TRY(unless_interrupted(context, session_dominate(session, context->work), &goes_on));
-  if (goes_on) TRY(unless_interrupted(context, triage_count(context, triage), &goes_on));
-  if (goes_on)
-    TRY(unless_interrupted(context, suspicions_find(context, &triage->leaks, &triage->suspicions),
-                           &goes_on));
-  triage->is_searched = goes_on;
+  TRY(report_vms(context, triage));
+  TRY(leaks_find(context, false, &triage->leaks));
+  triage->has_trackers = true;
+  if (context->partial) return NULL;
+  TRY(session_dominate(context->session, context->work));
+  TRY(triage_count(context, triage));
+  TRY(suspicions_find(context, &triage->leaks, &triage->suspicions));
+  triage->is_searched = true;
   return NULL;
 }
 
@@ -109,7 +93,7 @@ struct inspect_error *command_triage(struct command_context *context) {
   context->state = triage;
   context->release = release;
   TRY(list_vms(context, triage));
-  TRY(search(context, triage));
+  TRY(partial_if_interrupted(context, search(context, triage)));
   context->found = triage->leaks.verdicts[VERDICT_LEAKED] || triage->suspicions.count;
   describe_target(context, false);
   triage_to_data(context, triage);

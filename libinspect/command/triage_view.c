@@ -53,7 +53,8 @@ void triage_to_data(struct command_context *context, const struct triage *triage
   data_cell(process, "cpu_seconds", cell_duration(source->cpu_time));
   data_memory(context, triage);
   struct data *gc = data_array(context->data, "gc");
-  for (size_t i = 0; i < triage->vms.count; i++) {
+  for (size_t i = 0;
+       i < triage->vms.count && !document_stops(context->document, i, triage->vms.count); i++) {
     const struct triage_vm *vm = &triage->vms.items[i];
     struct data *row = data_object(gc, NULL);
     data_cell(row, "vm", cell_plain(vm->index + 1));

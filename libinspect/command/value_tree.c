@@ -128,7 +128,7 @@ static bool select_entries(struct value_tree *tree, struct vm *vm, const struct 
     }
     if (!value_is_empty(entry.value) && !selection_offer(selection, &entry)) return false;
   }
-  selection_sort(selection);
+  selection_sort(selection, tree->work);
   return true;
 }
 

@@ -121,11 +121,11 @@ static struct inspect_error *scan(struct heap *heap, const struct layouts *layou
   heap->search.is_brief = detected.count > 0;
   if (!error && !detected.count && layouts->count)
     error = detect_vms(&heap->map, layouts, &heap->layouts, work, &detected);
-  if (!error && detected.count) {
+  if (detected.count) {
     heap->vms = calloc(detected.count, sizeof *heap->vms);
-    if (!heap->vms) error = error_no_memory();
+    if (!heap->vms && !error) error = error_no_memory();
   }
-  for (size_t i = 0; !error && i < detected.count; i++)
+  for (size_t i = 0; heap->vms && i < detected.count; i++)
     heap->vm_count += open_vm(heap, &heap->vms[heap->vm_count], &detected.items[i]);
   vector_free(&detected);
   return error;
@@ -195,7 +195,6 @@ static struct inspect_error *scan_with_described(struct finder *finder, const st
   return error;
 }
 
-/* Half an answer is none: the next attempt begins again. */
 static void forget_vms(struct heap *heap) {
   for (size_t i = 0; i < heap->vm_count; i++)
     vm_close(&heap->vms[i].vm);
@@ -222,6 +221,6 @@ struct inspect_error *heap_detect(struct heap *heap, const struct layout *given,
   }
   if (!error && !heap->vm_count) error = scan_with_described(&finder, work);
   vector_free(&finder.described);
-  if (error) forget_vms(heap);
+  if (error && error->code != INSPECT_ERROR_INTERRUPTED) forget_vms(heap);
   return error;
 }

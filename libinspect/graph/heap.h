@@ -66,7 +66,8 @@ struct heap {
 MUST_CHECK struct inspect_error *heap_open(struct heap *heap, struct source *source);
 /* `given` is a layout from the user, or NULL; it must live as long as the heap. With `is_brief` VMs
  * that the native threads or data of modules lead to are enough; heap->search.is_brief then says
- * whether others were not looked for. VMs that were found before are forgotten. */
+ * whether others were not looked for. VMs that were found before are forgotten. When interrupted it
+ * leaves those that are found so far. */
 MUST_CHECK struct inspect_error *heap_detect(struct heap *heap, const struct layout *given,
                                              bool is_brief, const struct work *work);
 MUST_CHECK struct inspect_error *heap_build(struct heap *heap, const struct work *work);

@@ -432,6 +432,16 @@ static bool cut_into_chunks(const struct address_map *map, unsigned word, struct
   return true;
 }
 
+/* What was not searched yet is left out after an interruption. */
+static bool test_words(struct search *search, struct stretch words, struct detected_vms *result) {
+  if (words.end - words.start > 8) {
+    if (!search->is_stopped)
+      search->is_stopped = work_stops(search->work, "searching for Lua", 0, 0);
+    if (search->is_stopped) return true;
+  }
+  return scan_words(search->scan, words, result);
+}
+
 static struct inspect_error *run_search(struct search *search, struct detected_vms *result) {
   size_t parts = work_threads(search->work);
   if (parts > MOST_PARTS) parts = MOST_PARTS;
@@ -439,12 +449,10 @@ static struct inspect_error *run_search(struct search *search, struct detected_v
   if (parts) parallel_run(parts, search_part, search);
   for (size_t part = 0; part < parts; part++) {
     if (search->no_memory[part]) return error_no_memory();
-    if (search->is_stopped) return error_interrupted();
     for (size_t i = 0; i < search->pieces[part].count; i++)
-      if (!scan_words(search->scan, search->pieces[part].items[i], result))
-        return error_no_memory();
+      if (!test_words(search, search->pieces[part].items[i], result)) return error_no_memory();
   }
-  return NULL;
+  return search->is_stopped ? error_interrupted() : NULL;
 }
 
 static int by_address(const void *left, const void *right) {

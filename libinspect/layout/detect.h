@@ -32,8 +32,9 @@ struct detected_vm {
 
 struct detected_vms VECTOR(struct detected_vm);
 
-/* Appends the VMs in address order. `map` holds the memory to search; all `layouts` are for its
- * word size and byte order. Adapted layouts are made in the arena. */
+/* Appends the VMs in address order, when interrupted those that are found by then. `map` holds the
+ * memory to search; all `layouts` are for its word size and byte order. Adapted layouts are made in
+ * the arena. */
 MUST_CHECK struct inspect_error *detect_vms(const struct address_map *map,
                                             const struct layouts *layouts, struct arena *arena,
                                             const struct work *work, struct detected_vms *result);

@@ -51,6 +51,22 @@ void document_free(struct document *document) {
 
 bool document_failed(const struct document *document) { return document->pool.failed; }
 
+/* ---- Partial answers ------------------------------------------------------------------------- */
+
+void document_watch(struct document *document, const struct work *work) { document->work = work; }
+
+bool document_stops(struct document *document, size_t done, size_t total) {
+  if (total) document->done = done, document->total = total;
+  if (!document->is_stopped &&
+      work_stops(document->work, "writing", document->done, document->total))
+    document->is_stopped = document->is_partial = true;
+  return document->is_stopped;
+}
+
+void document_set_partial(struct document *document) { document->is_partial = true; }
+
+bool document_is_partial(const struct document *document) { return document->is_partial; }
+
 /* ---- Data ------------------------------------------------------------------------------------ */
 
 void data_init(struct data *object, struct pool *pool) {
@@ -85,6 +101,11 @@ struct data *data_array(struct data *parent, const char *key) {
 void data_cell(struct data *parent, const char *key, struct cell cell) {
   struct data *data = data_add(parent, key, DATA_CELL);
   if (data) data->cell = pool_cell(parent->pool, cell);
+}
+
+void data_partial(struct data *parent, const char *key, const struct document *document) {
+  struct data *data = data_add(parent, key, DATA_PARTIAL);
+  if (data) data->partial = document;
 }
 
 void data_rows(struct data *parent, const char *key, size_t count,
@@ -126,6 +147,11 @@ struct line *page_line(struct document *document, unsigned indent) {
 }
 
 void page_blank(struct document *document) { page_line(document, 0); }
+
+struct line *page_closing(struct document *document) {
+  document->closing = item_create(&document->pool, ITEM_LINE, 0, sizeof(struct line));
+  return document->closing;
+}
 
 static struct span *line_add(struct line *line, enum span_kind kind, enum style style) {
   if (!line) return NULL;

@@ -12,6 +12,7 @@
 #define REPORT_DOCUMENT_H
 
 #include "base/arena.h"
+#include "base/work.h"
 #include "inspect.h"
 
 enum cell_type {
@@ -68,6 +69,22 @@ struct document *document_create(void); /* NULL: out of memory */
 void document_free(struct document *document);
 bool document_failed(const struct document *document);
 
+/* ---- Partial answers ---------------------------------------------------------------------------
+ *
+ * Rows may be millions. While they are added, by loops that ask document_stops, and while the
+ * document is rendered, `work` is asked whether to go on. If not, lists end where they are, and the
+ * document is partial: it stays well-formed and says so. */
+
+/* `work` outlives the rendering; without it nothing stops. */
+void document_watch(struct document *document, const struct work *work);
+
+/* Asked before each of `total` rows with how many were added: true if no more are to be. With 0 for
+ * `total` the share of the work that is told to the host stays as it is. */
+bool document_stops(struct document *document, size_t done, size_t total);
+
+void document_set_partial(struct document *document);
+bool document_is_partial(const struct document *document);
+
 /* The outermost object. */
 struct data *document_data(struct document *document);
 
@@ -76,6 +93,9 @@ struct data *document_data(struct document *document);
 struct data *data_object(struct data *parent, const char *key);
 struct data *data_array(struct data *parent, const char *key);
 void data_cell(struct data *parent, const char *key, struct cell cell);
+
+/* A boolean that says when it is rendered whether the document is partial: it comes last. */
+void data_partial(struct data *parent, const char *key, const struct document *document);
 
 /* An array of objects that are made only when they are rendered: `row` fills in number `index`. For
  * long lists; `context` must outlive the rendering. A row's memory is freed after it is written. */
@@ -101,6 +121,9 @@ struct line; /* a line of the page under construction */
  * that fits into one row is not divided. */
 struct line *page_line(struct document *document, unsigned indent);
 void page_blank(struct document *document);
+
+/* The line that ends the page if the document is partial, whatever else was left out. */
+struct line *page_closing(struct document *document);
 
 /* Appends to a line. `words` and printf results are ours and shown as they are. */
 void line_words(struct line *line, enum style style, const char *words);

@@ -20,6 +20,7 @@
 
 struct json {
   yajl_gen generator;
+  struct document *document;
   struct output output;
   struct text valid; /* a string made valid, while it is handed over */
   bool failed;       /* out of memory, or nested too deeply          */
@@ -200,6 +201,7 @@ static void put_members(struct json *json, const struct data *data) {
   check(json, object ? yajl_gen_map_open(json->generator) : yajl_gen_array_open(json->generator));
   for (const struct data *member = data->members.first; member && !stopped(json);
        member = member->next) {
+    if (!object && document_stops(json->document, 0, 0)) break;
     if (object)
       put_string(json, member->key ? member->key : "", strlen(member->key ? member->key : ""));
     put_data(json, member);
@@ -215,6 +217,7 @@ static void put_rows(struct json *json, const struct data *data) {
   }
   check(json, yajl_gen_array_open(json->generator));
   for (size_t i = 0; i < data->rows.count && !stopped(json); i++) {
+    if (document_stops(json->document, i, data->rows.count)) break;
     struct pool pool = {0};
     struct data row;
     data_init(&row, &pool);
@@ -241,11 +244,14 @@ static void put_data(struct json *json, const struct data *data) {
   case DATA_ROWS:
     put_rows(json, data);
     return;
+  case DATA_PARTIAL:
+    put_cell(json, cell_boolean(document_is_partial(data->partial)));
+    return;
   }
 }
 
 bool render_json(struct document *document, const struct render_options *options) {
-  struct json json = {0};
+  struct json json = {.document = document};
   yajl_alloc_funcs allocation = {slab_malloc, slab_realloc, slab_free, &json};
   output_init(&json.output, options);
   json.generator = yajl_gen_alloc(&allocation);

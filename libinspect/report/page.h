@@ -12,6 +12,7 @@
 #include "report/parts.h"
 
 struct page {
+  struct document *document;
   struct output output;
   size_t width; /* SIZE_MAX: no limit */
   bool colour;

@@ -14,7 +14,7 @@ struct pool {
   bool failed; /* memory ran out: something is missing */
 };
 
-enum data_kind { DATA_CELL, DATA_OBJECT, DATA_ARRAY, DATA_ROWS };
+enum data_kind { DATA_CELL, DATA_OBJECT, DATA_ARRAY, DATA_ROWS, DATA_PARTIAL };
 
 struct data {
   enum data_kind kind;
@@ -31,6 +31,7 @@ struct data {
       void (*row)(void *context, size_t index, struct data *object);
       void *context;
     } rows;
+    const struct document *partial;
   };
 };
 
@@ -105,6 +106,10 @@ struct document {
   struct pool pool;
   struct data *data;
   struct item *first, *last;
+  struct line *closing; /* NULL: none */
+  const struct work *work;
+  size_t done, total; /* of the rows under way */
+  bool is_partial, is_stopped;
 };
 
 #endif

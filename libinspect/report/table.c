@@ -38,6 +38,7 @@ static void measure(struct page *page, const struct table *table, struct column 
   for (const struct table_column *c = table->first_column; c; c = c->next, column++)
     column->width = show_alone(page, scratch, cell_words(c->heading ? c->heading : ""));
   for (const struct table_row *row = table->first_row; row; row = row->next) {
+    if (document_stops(page->document, 0, 0)) return;
     column = columns;
     const struct table_cell *cell = row->first;
     for (; cell && column < columns + table->column_count; cell = cell->next, column++) {
@@ -119,7 +120,7 @@ static void put_table(struct page *page, const struct table *table, const struct
     add_column(page, row, scratch, cell_words(c->heading ? c->heading : ""), columns, index);
   put_row(page, row, table->item.indent, STYLE_HEADING);
   for (const struct table_row *r = table->first_row; r && !page->failed; r = r->next) {
-    if (page->output.closed) return;
+    if (page->output.closed || document_stops(page->document, 0, 0)) return;
     const struct table_cell *cell = r->first;
     for (index = 0; cell && index < table->column_count; cell = cell->next, index++)
       add_column(page, row, scratch, cell->cell, columns, index);

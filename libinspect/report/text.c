@@ -121,7 +121,8 @@ void render_line(struct page *page, const struct line *line) {
 /* ---- The page -------------------------------------------------------------------------------- */
 
 bool render_text(struct document *document, const struct render_options *options) {
-  struct page page = {.width = options->width ? options->width : SIZE_MAX,
+  struct page page = {.document = document,
+                      .width = options->width ? options->width : SIZE_MAX,
                       .colour = options->colour,
                       .whole = options->width == 0};
   output_init(&page.output, options);
@@ -129,8 +130,10 @@ bool render_text(struct document *document, const struct render_options *options
     if (item->kind == ITEM_LINE) render_line(&page, (const struct line *)item);
     if (item->kind == ITEM_TABLE) render_table(&page, (const struct table *)item);
     if (item->kind == ITEM_CHAIN) render_chain(&page, (const struct chain_view *)item);
-    if (page.failed || page.output.closed) break;
+    if (page.failed || page.output.closed || document_stops(document, 0, 0)) break;
   }
+  if (document->is_partial && document->closing && !page.failed)
+    render_line(&page, document->closing);
   if (page.failed) document->pool.failed = true;
   return output_flush(&page.output) && !page.failed;
 }

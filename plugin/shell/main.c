@@ -43,12 +43,14 @@ static void on_interrupt(int signal_number) {
   interrupted = 1;
 }
 
-/* SA_RESETHAND: the second Ctrl-C finds the default action. A SIGINT that the shell told us to
- * ignore (a background job) stays ignored. */
+/* SA_RESETHAND: the second Ctrl-C finds the default action. SA_RESTART: what is being written to a
+ * slow reader arrives whole. A SIGINT that the shell told us to ignore (a background job) stays
+ * ignored. */
 static void catch_interrupt(void) {
   struct sigaction old;
   if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;
-  struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+  struct sigaction action = {.sa_handler = on_interrupt,
+                             .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
 }
@@ -74,9 +76,11 @@ static bool write_result(struct terminal *terminal, const char *text, size_t siz
   return written;
 }
 
+/* A result that comes out on the same terminal is a sign of progress itself. */
 static bool on_output(void *context, const char *text, size_t size) {
   struct terminal *terminal = context;
   wipe_progress(terminal);
+  if (terminal->shows_progress) terminal->shows_progress = !isatty(STDOUT_FILENO);
   return size == 0 || write_result(terminal, text, size);
 }
 

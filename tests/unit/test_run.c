@@ -1,6 +1,8 @@
 /* test_run.c - how a command's result becomes text, JSON and an exit status. */
 #include "command_lines.h"
 
+#include "command/session.h"
+
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,8 +32,9 @@ static void host_diagnostic(void *context, const char *text, size_t size) {
 
 static void host_progress(void *context, const char *phase, double share) {
   struct host *host = context;
-  assert_string_equal(phase, "walking");
-  assert_true(share >= 0 && share <= 1);
+  bool is_writing = strcmp(phase, "writing") == 0;
+  assert_true(is_writing || strcmp(phase, "walking") == 0);
+  assert_true(share <= 1 && (is_writing || share >= 0));
   host->progress_calls++;
 }
 
@@ -55,15 +58,15 @@ static struct inspect_io io_of(struct host *host) {
 /* Runs a row that is not in the table, in place of the command that the line names. */
 static int run(const char *line, struct inspect_error *(*function)(struct command_context *),
                bool has_session, struct host *host, bool terminal) {
-  static int session; /* never looked into */
+  static struct source source = {.name = "core", .path = "/core", .time = 1700000000};
+  struct inspect_session session = {.source = &source}; /* in which nothing was found yet */
   struct inspect_invocation *invocation = shell(line);
   struct command row = *invocation->command;
   if (function) row.run = function;
   invocation->command = &row;
   struct inspect_io io = io_of(host);
   io.terminal = terminal;
-  int status = inspect_invocation_run(invocation,
-                                      has_session ? (struct inspect_session *)&session : NULL, &io);
+  int status = inspect_invocation_run(invocation, has_session ? &session : NULL, &io);
   assert_true(text_add(&host->output, "", 1) && text_add(&host->diagnostic, "", 1));
   inspect_invocation_free(invocation);
   return status;
@@ -105,6 +108,14 @@ static struct inspect_error *run_without_hint(struct command_context *context) {
   return error_create(INSPECT_ERROR_TARGET, NULL, "the core is empty");
 }
 
+/* It is not told of an interruption: it is one that the monitor knows of. */
+static struct inspect_error *run_stopped(struct command_context *context) {
+  while (!work_stops(context->work, "walking", 1, 2))
+    continue;
+  assert_true(work_stops(context->work, "running", 1, 2)); /* of no interest any more */
+  return error_interrupted();
+}
+
 static struct inspect_error *run_interrupted(struct command_context *context) {
   (void)context;
   return error_interrupted();
@@ -130,7 +141,91 @@ static void test_status_and_output(void **state) {
             "\"error\": {\n    \"code\": \"target\",\n    \"message\": \"the core is empty\",\n"
             "    \"address\": null,\n    \"hint\": null\n  }\n}\n",
             "");
-  check_run("core", run_interrupted, 130, "", "lua-inspect: interrupted\n");
+}
+
+/* What is left of a command that has no answer of its own. */
+static void test_interrupted_before_an_answer(void **state) {
+  (void)state;
+  static const char begun[] =
+      HEAD "\"target\": {\n    \"kind\": \"core\",\n    \"path\": \"/core\",\n    \"pid\": null,\n"
+           "    \"time\": 1700000000,\n    \"missing_bytes\": 0\n  },\n  \"vms\": [],\n"
+           "  \"faults\": [],\n  \"notes\": [],\n";
+  static const char end[] = "    \"vms\": 0,\n    \"objects\": 0,\n    \"bytes\": 0,\n"
+                            "    \"types\": []\n  },\n  \"partial\": true\n}\n";
+  char expected[2000];
+  check_run("core", run_interrupted, 130,
+            "core\n\nseen so far   0 VMs\n\ninterrupted: this answer is partial\n", "");
+  snprintf(expected, sizeof expected,
+           "%s  \"interrupted\": {\n    \"phase\": null,\n    \"share\": null,\n%s", begun, end);
+  check_run("core --json", run_interrupted, 130, expected, "");
+  struct host host = {.open_writes = SIZE_MAX, .cancels = true};
+  assert_int_equal(run("core", run_stopped, true, &host, false), 130);
+  assert_string_equal(host.output.items, "core\n\nstopped at    walking, 50 %\n"
+                                         "seen so far   0 VMs\n\n"
+                                         "interrupted: this answer is partial\n");
+  vector_free(&host.output);
+  vector_free(&host.diagnostic);
+  host = (struct host){.open_writes = SIZE_MAX, .cancels = true};
+  assert_int_equal(run("core --json", run_stopped, true, &host, false), 130);
+  snprintf(expected, sizeof expected,
+           "%s  \"interrupted\": {\n    \"phase\": \"walking\",\n    \"share\": 0.5,\n%s", begun,
+           end);
+  assert_string_equal(host.output.items, expected);
+  vector_free(&host.output);
+  vector_free(&host.diagnostic);
+}
+
+/* ---- Interrupted while the answer is written */
+
+static void endless_row(void *context, size_t index, struct data *object) {
+  assert_int_equal(index, ++*(size_t *)context - 1);
+  data_cell(object, "number", cell_count(index));
+}
+
+static struct inspect_error *run_endless_rows(struct command_context *context) {
+  static size_t rows;
+  rows = 0;
+  data_rows(context->data, "rows", SIZE_MAX, endless_row, &rows);
+  data_cell(context->data, "behind", cell_boolean(true));
+  return NULL;
+}
+
+static struct inspect_error *run_endless_page(struct command_context *context) {
+  struct table *table = page_table(context->document, 0);
+  table_column(table, "number");
+  for (size_t i = 0; !document_stops(context->document, i, SIZE_MAX); i++) {
+    table_row(table);
+    table_cell(table, cell_plain(i % 1000));
+  }
+  return NULL;
+}
+
+/* Each ends by itself, and well: the answer is marked as partial. */
+static void test_interrupted_while_writing(void **state) {
+  (void)state;
+  struct host host = {.open_writes = SIZE_MAX, .cancels = true};
+  assert_int_equal(run("core --json", run_endless_rows, true, &host, false), 130);
+  size_t size = host.output.count - 1;
+  static const char end[] = "  ],\n  \"behind\": true,\n  \"partial\": true\n}\n";
+  assert_true(size > 1000); /* there was time for some of it */
+  assert_string_equal(host.output.items + size - strlen(end), end);
+  vector_free(&host.output);
+  vector_free(&host.diagnostic);
+  host = (struct host){.open_writes = SIZE_MAX, .cancels = true};
+  assert_int_equal(run("core", run_endless_page, true, &host, false), 130);
+  assert_non_null(strstr(host.output.items, "\ninterrupted: this answer is partial\n"));
+  vector_free(&host.output);
+  vector_free(&host.diagnostic);
+}
+
+/* An answer that could be finished in time is whole, and so is one that nobody interrupts. */
+static void test_finished_in_time(void **state) {
+  (void)state;
+  struct host host = {.open_writes = SIZE_MAX, .cancels = true};
+  assert_int_equal(run("core --json", run_found, true, &host, false), 1);
+  assert_non_null(strstr(host.output.items, "\"partial\": false"));
+  vector_free(&host.output);
+  vector_free(&host.diagnostic);
 }
 
 static void test_color(void **state) {
@@ -264,15 +359,16 @@ static void test_nobody_reads(void **state) {
 
 static void test_callbacks_may_be_null(void **state) {
   (void)state;
-  static int session;
+  static struct source source = {.name = "core"};
+  struct inspect_session session = {.source = &source};
   struct inspect_io io = {0};
   struct inspect_invocation *invocation = shell("core");
   struct command row = *invocation->command;
   invocation->command = &row;
   row.run = run_found;
-  assert_int_equal(inspect_invocation_run(invocation, (struct inspect_session *)&session, &io), 1);
+  assert_int_equal(inspect_invocation_run(invocation, &session, &io), 1);
   row.run = run_failing;
-  assert_int_equal(inspect_invocation_run(invocation, (struct inspect_session *)&session, &io), 2);
+  assert_int_equal(inspect_invocation_run(invocation, &session, &io), 2);
   inspect_invocation_free(invocation);
 }
 
@@ -347,6 +443,9 @@ static void test_reporting_parse_errors(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_status_and_output),
+      TEST(test_interrupted_before_an_answer),
+      TEST(test_interrupted_while_writing),
+      TEST(test_finished_in_time),
       TEST(test_color),
       TEST(test_wide),
       TEST(test_progress_and_cancelling),

@@ -35,7 +35,7 @@ static void check(struct item *all, size_t count, uint64_t limit) {
   selection_init(&selection, sizeof(struct item), limit, by_value, &comparisons);
   for (size_t i = 0; i < count; i++)
     assert_true(selection_offer(&selection, &all[i]));
-  selection_sort(&selection);
+  selection_sort(&selection, NULL);
   qsort_r(all, count, sizeof *all, by_value, &comparisons);
   assert_int_equal(selection.count, count < limit ? count : limit);
   assert_int_equal(selection_left_out(&selection), count - selection.count);
@@ -71,6 +71,65 @@ static void test_orders(void **state) {
   check(all, 11, 1);
 }
 
+enum { MANY = 200000 };
+
+static struct item *make_many(void) {
+  struct item *all = malloc(MANY * sizeof *all);
+  assert_non_null(all);
+  for (size_t i = 0; i < MANY; i++)
+    all[i] = make((uint32_t)((i * 2654435761) % 100003));
+  return all;
+}
+
+static void test_many_runs(void **state) {
+  (void)state;
+  struct item *all = make_many();
+  check(all, MANY, MANY);
+  check(all, MANY - 1, MANY);
+  check(all, 1 << 16, MANY);
+  free(all);
+}
+
+struct patience {
+  unsigned reports, most;
+};
+
+static bool loses_patience(void *context, const char *phase, double share) {
+  struct patience *patience = context;
+  assert_string_equal(phase, "sorting");
+  assert_true(share >= 0 && share < 1);
+  return ++patience->reports > patience->most;
+}
+
+/* Wherever it stops, each item is there once; and it does stop. */
+static void test_stopping(void **state) {
+  (void)state;
+  struct item *all = make_many();
+  unsigned needed = 0;
+  for (unsigned most = 0; most <= needed; most++) {
+    struct patience patience = {.most = most};
+    struct work work = {.context = &patience, .report = loses_patience};
+    uint64_t comparisons = 0, sum = 0;
+    struct selection selection;
+    selection_init(&selection, sizeof(struct item), MANY, by_value, &comparisons);
+    for (size_t i = 0; i < MANY; i++) {
+      sum += all[i].value;
+      assert_true(selection_offer(&selection, &all[i]));
+    }
+    selection_sort(&selection, &work);
+    assert_int_equal(selection.count, MANY);
+    const struct item *kept = selection.items;
+    for (size_t i = 0; i < MANY; i++)
+      sum -= kept[i].value;
+    assert_int_equal(sum, 0);
+    assert_in_range(patience.reports, most, most + 1);
+    if (patience.reports > most) needed = most + 1; /* it was stopped: then a step later */
+    selection_free(&selection);
+  }
+  assert_in_range(needed, 10, 100);
+  free(all);
+}
+
 /* What is behind the last one kept costs one comparison. */
 static void test_turned_away_at_once(void **state) {
   (void)state;
@@ -94,8 +153,8 @@ static void test_turned_away_at_once(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_like_sorting),
-      cmocka_unit_test(test_orders),
+      cmocka_unit_test(test_like_sorting),        cmocka_unit_test(test_orders),
+      cmocka_unit_test(test_many_runs),           cmocka_unit_test(test_stopping),
       cmocka_unit_test(test_turned_away_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
