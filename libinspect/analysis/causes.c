@@ -192,65 +192,91 @@ static int compare_causes(const void *a, const void *b) {
   return result ? result : (x->first > y->first) - (x->first < y->first);
 }
 
-static int compare_bounds(const void *a, const void *b, void *context) {
+static int compare_by_number(const void *a, const void *b, void *context) {
   const struct cause *causes = context;
   return compare_causes(&causes[*(const uint32_t *)a], &causes[*(const uint32_t *)b]);
 }
 
-/* The causes, those first whose members hold most one by one, if these are to be chosen from. */
-static struct inspect_error *order_by_bounds(struct grouping *grouping, uint32_t *order) {
-  struct causes *result = grouping->result;
-  for (uint32_t i = 0; i < result->count; i++)
+/* The numbers of the causes, worst first. NULL: out of memory. */
+static uint32_t *order_of(const struct causes *causes) {
+  uint32_t *order = malloc((causes->count + 1) * sizeof *order);
+  for (uint32_t i = 0; order && i < causes->count; i++)
     order[i] = i;
-  if (result->count <= CAUSES_EXACT) return NULL;
-  for (size_t i = 0; i < result->count; i++) {
-    struct cause *cause = &result->items[i];
-    cause->retained_bytes = dominators_retained_by_set(
-        grouping->dominators, result->members + cause->first, cause->count);
+  if (order) qsort_r(order, causes->count, sizeof *order, compare_by_number, (void *)causes->items);
+  return order;
+}
+
+/* What the members of each hold one by one, if those that hold most are to be chosen. */
+static struct inspect_error *bound(const struct dominators *dominators, struct causes *causes,
+                                   const struct work *work) {
+  if (causes->count <= CAUSES_EXACT) return NULL;
+  for (size_t i = 0; i < causes->count; i++) {
+    struct cause *cause = &causes->items[i];
+    cause->retained_bytes =
+        dominators_retained_by_set(dominators, causes->members + cause->first, cause->count);
     if (cause->retained_bytes == UINT64_MAX) return error_no_memory();
-    if (i % WORK_STEPS == 0 && work_stops(grouping->work, "causes", i, result->count))
+    if (i % WORK_STEPS == 0 && work_stops(work, "causes", i, causes->count))
       return error_interrupted();
   }
-  qsort_r(order, result->count, sizeof *order, compare_bounds, result->items);
   return NULL;
 }
 
-/* What the members hold, also together. */
-static struct inspect_error *retain_together(struct grouping *grouping) {
-  struct causes *result = grouping->result;
-  struct retained_set sets[CAUSES_EXACT];
-  size_t count = 0;
-  if (!grouping->dominators || !result->count) return NULL;
-  uint32_t *order = malloc(result->count * sizeof *order);
-  if (!order) return error_no_memory();
-  struct inspect_error *error = order_by_bounds(grouping, order);
-  for (; !error && count < result->count && count < CAUSES_EXACT; count++) {
-    const struct cause *cause = &result->items[order[count]];
-    sets[count] =
-        (struct retained_set){.objects = result->members + cause->first, .count = cause->count};
+/* What the members hold, also together: of all VMs at once, for each look at the heap has its
+ * price. */
+struct together {
+  struct VECTOR(struct retained_set) sets;
+  struct VECTOR(struct cause *) causes; /* of each set */
+};
+
+static struct inspect_error *choose_exact(const struct dominators *dominators,
+                                          struct causes *causes, const struct work *work,
+                                          struct together *together) {
+  TRY(bound(dominators, causes, work));
+  uint32_t *order = order_of(causes);
+  bool fits = order;
+  for (size_t i = 0; fits && i < causes->count && i < CAUSES_EXACT; i++) {
+    struct cause *cause = &causes->items[order[i]];
+    struct retained_set set = {.objects = causes->members + cause->first, .count = cause->count};
+    fits = vector_push(&together->sets, set) && vector_push(&together->causes, cause);
   }
-  if (!error)
-    error =
-        retained_sets_compute(grouping->graph, grouping->dominators, sets, count, grouping->work);
-  for (size_t i = 0; !error && i < count; i++)
-    result->items[order[i]].retained_bytes = sets[i].retained;
   free(order);
-  return error;
+  return fits ? NULL : error_no_memory();
 }
 
-/* Worst first; `first` tells which one a cause was. */
-static bool sort_causes(struct grouping *grouping) {
-  struct causes *result = grouping->result;
-  if (!result->count) return true;
-  uint32_t *rank = malloc(result->count * sizeof *rank);
-  if (!rank) return false;
-  qsort(result->items, result->count, sizeof *result->items, compare_causes);
-  for (size_t i = 0; i < result->count; i++)
-    rank[grouping->members[result->items[i].first].cause] = (uint32_t)i;
-  for (size_t i = 0; i < grouping->survivor_count; i++)
-    if (result->cause_of[i] != UINT32_MAX) result->cause_of[i] = rank[result->cause_of[i]];
+/* Worst first. */
+static bool sort_causes(struct causes *causes) {
+  uint32_t *order = order_of(causes), *rank = malloc((causes->count + 1) * sizeof *rank);
+  struct cause *sorted = malloc((causes->count + 1) * sizeof *sorted);
+  bool fits = order && rank && sorted;
+  for (uint32_t i = 0; fits && i < causes->count; i++) {
+    sorted[i] = causes->items[order[i]];
+    rank[order[i]] = i;
+  }
+  for (size_t i = 0; fits && i < causes->survivor_count; i++)
+    if (causes->cause_of[i] != UINT32_MAX) causes->cause_of[i] = rank[causes->cause_of[i]];
+  if (fits && causes->count) memcpy(causes->items, sorted, causes->count * sizeof *sorted);
+  free(order);
   free(rank);
-  return true;
+  free(sorted);
+  return fits;
+}
+
+struct inspect_error *causes_retain(const struct graph *graph, const struct dominators *dominators,
+                                    struct causes *causes, size_t count, const struct work *work) {
+  struct together together = {0};
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; dominators && !error && i < count; i++)
+    error = choose_exact(dominators, &causes[i], work, &together);
+  if (!error && together.sets.count)
+    error =
+        retained_sets_compute(graph, dominators, together.sets.items, together.sets.count, work);
+  for (size_t i = 0; !error && i < together.sets.count; i++)
+    together.causes.items[i]->retained_bytes = together.sets.items[i].retained;
+  for (size_t i = 0; !error && i < count; i++)
+    if (!sort_causes(&causes[i])) error = error_no_memory();
+  vector_free(&together.sets);
+  vector_free(&together.causes);
+  return error;
 }
 
 /* ---- Interface --------------------------------------------------------------------------------
@@ -276,16 +302,14 @@ static struct inspect_error *group(struct grouping *grouping) {
   TRY(allocate(grouping));
   TRY(assign(grouping));
   if (!sort_members(grouping)) return error_no_memory();
-  TRY(describe_all(grouping));
-  TRY(retain_together(grouping));
-  return sort_causes(grouping) ? NULL : error_no_memory();
+  return describe_all(grouping);
 }
 
-struct inspect_error *causes_group(const struct graph *graph, const struct chains *chains,
-                                   const struct chains_options *options,
-                                   const struct dominators *dominators, const object_id *survivors,
-                                   size_t survivor_count, const struct work *work,
-                                   struct causes *result) {
+struct inspect_error *causes_find(const struct graph *graph, const struct chains *chains,
+                                  const struct chains_options *options,
+                                  const struct dominators *dominators, const object_id *survivors,
+                                  size_t survivor_count, const struct work *work,
+                                  struct causes *result) {
   struct grouping grouping = {.graph = graph,
                               .chains = chains,
                               .options = options,
@@ -294,7 +318,7 @@ struct inspect_error *causes_group(const struct graph *graph, const struct chain
                               .survivor_count = survivor_count,
                               .work = work,
                               .result = result};
-  *result = (struct causes){0};
+  *result = (struct causes){.survivor_count = survivor_count};
   arena_init(&result->arena);
   struct inspect_error *error = group(&grouping);
   survivor_tree_free(&grouping.tree);
@@ -303,6 +327,17 @@ struct inspect_error *causes_group(const struct graph *graph, const struct chain
   number_map_free(&grouping.cause_of_pattern);
   vector_free(&grouping.patterns);
   free(grouping.members);
+  if (error) causes_free(result);
+  return error;
+}
+
+struct inspect_error *causes_group(const struct graph *graph, const struct chains *chains,
+                                   const struct chains_options *options,
+                                   const struct dominators *dominators, const object_id *survivors,
+                                   size_t survivor_count, const struct work *work,
+                                   struct causes *result) {
+  TRY(causes_find(graph, chains, options, dominators, survivors, survivor_count, work, result));
+  struct inspect_error *error = causes_retain(graph, dominators, result, 1, work);
   if (error) causes_free(result);
   return error;
 }

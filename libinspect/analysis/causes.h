@@ -43,7 +43,7 @@ struct causes {
   struct cause *items; /* by retained bytes, then count, both descending, then fingerprint      */
   size_t count, capacity;
   object_id *members; /* survivors, grouped by cause, those held directly first, by address    */
-  size_t member_count;
+  size_t member_count, survivor_count;
   uint32_t *cause_of; /* by position in `survivors`: index into items, UINT32_MAX: no chain    */
   object_id *held_by; /* by position in `survivors`: the survivor nearest on the chain, or
                          NO_OBJECT                                                             */
@@ -59,6 +59,19 @@ MUST_CHECK struct inspect_error *causes_group(const struct graph *graph,
                                               const struct dominators *dominators,
                                               const object_id *survivors, size_t survivor_count,
                                               const struct work *work, struct causes *result);
+
+/* The same in two steps, for a process with very many VMs: causes_find for the survivors of each,
+ * which leaves the causes in no order and what they retain open; then, once for all of them,
+ * causes_retain, on error of which they are still to be freed. */
+MUST_CHECK struct inspect_error *causes_find(const struct graph *graph, const struct chains *chains,
+                                             const struct chains_options *options,
+                                             const struct dominators *dominators,
+                                             const object_id *survivors, size_t survivor_count,
+                                             const struct work *work, struct causes *result);
+MUST_CHECK struct inspect_error *causes_retain(const struct graph *graph,
+                                               const struct dominators *dominators,
+                                               struct causes *causes, size_t count,
+                                               const struct work *work);
 
 void causes_free(struct causes *causes);
 

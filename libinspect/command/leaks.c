@@ -78,9 +78,16 @@ static struct inspect_error *group(struct command_context *context, struct leaks
     while (end < leaks->survivors.count &&
            leaks->survivors.items[end] - owner->first < owner->count)
       end++;
+    if (end > first)
+      TRY(causes_find(&session->heap.graph, &leaks->chains, &leaks->search, dominators,
+                      leaks->survivors.items + first, end - first, context->work,
+                      &leaks->by_vm[vm]));
+    first = end;
+  }
+  TRY(causes_retain(&session->heap.graph, dominators, leaks->by_vm, leaks->vm_count,
+                    context->work));
+  for (size_t vm = 0; vm < leaks->vm_count; vm++) {
     struct causes *causes = &leaks->by_vm[vm];
-    TRY(causes_group(&session->heap.graph, &leaks->chains, &leaks->search, dominators,
-                     leaks->survivors.items + first, end - first, context->work, causes));
     for (size_t i = 0; i < causes->count; i++) {
       struct leak_cause cause = {.cause = &causes->items[i],
                                  .causes = causes,
@@ -91,7 +98,6 @@ static struct inspect_error *group(struct command_context *context, struct leaks
                                  .described = SIZE_MAX};
       if (!vector_push(&leaks->causes, cause)) return error_no_memory();
     }
-    first = end;
   }
   return NULL;
 }
