@@ -102,16 +102,6 @@ static struct inspect_error *group(struct command_context *context, struct leaks
   return NULL;
 }
 
-static int worst_first(const void *left, const void *right) {
-  const struct leak_cause *a = left, *b = right;
-  if (a->cause->retained_bytes != b->cause->retained_bytes)
-    return a->cause->retained_bytes > b->cause->retained_bytes ? -1 : 1;
-  if (a->cause->count != b->cause->count) return a->cause->count > b->cause->count ? -1 : 1;
-  if (a->cause->fingerprint != b->cause->fingerprint)
-    return a->cause->fingerprint < b->cause->fingerprint ? -1 : 1;
-  return a->vm < b->vm ? -1 : a->vm > b->vm;
-}
-
 /* Positions of a VM's causes in the sorted list, so that entries can name theirs. */
 static size_t *positions_of_causes(const struct leaks *leaks, size_t *first_of_vm) {
   size_t *positions = calloc(leaks->causes.count + 1, sizeof *positions), total = 0;
@@ -234,11 +224,10 @@ static struct inspect_error *link_entries(struct command_context *context, struc
   return fits ? NULL : error_no_memory();
 }
 
-bool leaks_selects(const struct command_options *options, const struct leak_cause *cause,
-                   size_t number) {
+bool leaks_selects(const struct command_options *options, const struct leak_cause *cause) {
   if (!options->cause.is_given) return true;
   return options->cause.is_fingerprint ? cause->cause->fingerprint == options->cause.value
-                                       : number == options->cause.value;
+                                       : cause->group + 1 == options->cause.value;
 }
 
 /* NOT_FOUND if --cause names none. */
@@ -247,17 +236,17 @@ static struct inspect_error *check_choice(struct command_context *context,
   const struct command_options *options = context->options;
   if (!options->cause.is_given) return NULL;
   for (size_t i = 0; i < leaks->causes.count; i++)
-    if (leaks_selects(options, &leaks->causes.items[i], i + 1)) return NULL;
+    if (leaks_selects(options, &leaks->causes.items[i])) return NULL;
   if (options->cause.is_fingerprint)
     return error_create(INSPECT_ERROR_NOT_FOUND,
                         "lua-leaks --json shows the fingerprints; the filters and --vm decide "
                         "which causes there are",
                         "no cause has the fingerprint %016llx: there are %zu causes",
-                        (unsigned long long)options->cause.value, leaks->causes.count);
+                        (unsigned long long)options->cause.value, leaks->groups.count);
   return error_create(INSPECT_ERROR_NOT_FOUND,
                       "lua-leaks --all shows all; the filters and --vm decide which there are",
                       "there is no cause %llu: there are %zu",
-                      (unsigned long long)options->cause.value, leaks->causes.count);
+                      (unsigned long long)options->cause.value, leaks->groups.count);
 }
 
 /* Fills in cut_frees of the causes, the suspects of which `cuts` cuts. */
@@ -277,17 +266,19 @@ static struct inspect_error *count_cuts(struct command_context *context, struct 
   return NULL;
 }
 
+/* Of each group the first. */
 static struct inspect_error *check_cuts(struct command_context *context, struct leaks *leaks) {
   const struct inspect_session *session = context->session;
   struct cut cuts[MOST_CUT_CHECKS];
   size_t causes[MOST_CUT_CHECKS], count = 0;
-  for (size_t i = 0; i < leaks->causes.count && leaks->cuts_checked < MOST_CUT_CHECKS; i++) {
-    const struct cause *cause = leaks->causes.items[i].cause;
-    if (!leaks_selects(context->options, &leaks->causes.items[i], i + 1)) continue;
+  for (size_t i = 0; i < leaks->groups.count && leaks->cuts_checked < MOST_CUT_CHECKS; i++) {
+    size_t first = leaks->groups.items[i].first;
+    const struct cause *cause = leaks->causes.items[first].cause;
+    if (!leaks_selects(context->options, &leaks->causes.items[first])) continue;
     leaks->cuts_checked++;
     if (!cause->suspect) continue;
     cuts[count] = (struct cut){.reference = cause->chain.items[cause->suspect].reference};
-    causes[count++] = i;
+    causes[count++] = first;
   }
   TRY(cuts_judge(&session->heap.graph, &session->collection, &session->dominators, cuts, count,
                  context->work));
@@ -381,9 +372,10 @@ static struct inspect_error *search(struct command_context *context, struct leak
   TRY(chains_search(&session->heap.graph, &leaks->search, context->work, &leaks->chains));
   leaks->searched = true;
   TRY(group(context, leaks, &session->dominators));
-  if (leaks->causes.count)
-    qsort(leaks->causes.items, leaks->causes.count, sizeof *leaks->causes.items, worst_first);
-  return link_entries(context, leaks);
+  if (!leaks_order_causes(leaks)) return error_no_memory();
+  TRY(link_entries(context, leaks));
+  leaks_sum_groups(leaks);
+  return NULL;
 }
 
 /* What can be left out of an answer. */
@@ -413,6 +405,7 @@ void leaks_free(struct leaks *leaks) {
   free(leaks->by_vm);
   if (leaks->searched) chains_free(&leaks->chains);
   vector_free(&leaks->causes);
+  vector_free(&leaks->groups);
   free(leaks->by_cause);
   vector_free(&leaks->cuts);
   vector_free(&leaks->shown);

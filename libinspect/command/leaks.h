@@ -19,6 +19,15 @@ struct leak_cause {
   size_t described;        /* an entry with the representative           */
   const uint32_t *entries; /* positions in trackers.entries, as in shown */
   size_t entry_count;
+  size_t group; /* that it belongs to; what that has in all:             */
+  uint64_t group_bytes, group_count;
+};
+
+/* The causes of several VMs that have one fingerprint: causes[first .. first + vms - 1]. */
+struct leak_group {
+  size_t first, vms;
+  struct leak_cause all; /* the first one, with the entries and ages of all */
+  struct cause cause;    /* the same of what they hold                      */
 };
 
 /* A reference that --cut takes away, and what that frees. */
@@ -40,7 +49,8 @@ struct leaks {
   struct chains chains;
   struct causes *by_vm; /* one per VM                                      */
   size_t vm_count;
-  struct VECTOR(struct leak_cause) causes; /* of all VMs, worst first                     */
+  struct VECTOR(struct leak_cause) causes; /* of all VMs, group by group                  */
+  struct VECTOR(struct leak_group) groups; /* worst first                                 */
   struct VECTOR(struct leak_cut) cuts;
   const char **tracker_paths;     /* of each tracker, or NULL                        */
   size_t verdicts[VERDICT_COUNT]; /* of the shown entries                            */
@@ -69,16 +79,20 @@ void leaks_trackers_to_data(struct command_context *context, const struct leaks 
 void leaks_causes_to_data(struct command_context *context, const struct leaks *leaks);
 struct line *leaks_verdicts(struct command_context *context, const struct leaks *leaks);
 
-/* The heading of a cause on the page; `number` counts from 0. (leaks_heading.c) */
+/* The heading of a group of causes on the page; `number` counts from 0. (leaks_heading.c) */
 void leaks_heading(struct command_context *context, const struct leaks *leaks, size_t number);
+
+/* Puts causes into order and makes the groups; sums them up when entries are linked to causes.
+ * False: out of memory. (leaks_groups.c) */
+bool leaks_order_causes(struct leaks *leaks);
+void leaks_sum_groups(struct leaks *leaks);
 
 static inline const struct tracked *leaks_entry(const struct leaks *leaks, size_t entry) {
   return &leaks->trackers.entries.items[entry];
 }
 
-/* Whether --cause leaves this cause in; `number` counts from 1 as listed. */
-bool leaks_selects(const struct command_options *options, const struct leak_cause *cause,
-                   size_t number);
+/* Whether --cause leaves this cause in: its groups are numbered from 1, as listed. */
+bool leaks_selects(const struct command_options *options, const struct leak_cause *cause);
 
 /* Sets the search's mask from --through and --avoid and its starts from --from; the bit set and the
  * vector that it points into are filled and owned by the caller. (search.c) */

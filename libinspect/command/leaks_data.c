@@ -93,9 +93,11 @@ void leaks_causes_to_data(struct command_context *context, const struct leaks *l
        i < leaks->causes.count && !document_stops(context->document, i, leaks->causes.count); i++) {
     const struct leak_cause *mine = &leaks->causes.items[i];
     const struct cause *cause = mine->cause;
-    if (!leaks_selects(context->options, mine, i + 1)) continue;
+    if (!leaks_selects(context->options, mine)) continue;
     struct data *row = data_object(list, NULL);
     data_cell(row, "vm", cell_plain(mine->vm + 1));
+    data_cell(row, "number", cell_plain(mine->group + 1));
+    data_cell(row, "vms_with_it", cell_count(leaks->groups.items[mine->group].vms));
     data_cell(row, "fingerprint", fingerprint(context->arena, cause->fingerprint));
     data_cell(row, "count", cell_count(cause->count));
     data_cell(row, "retained_bytes",

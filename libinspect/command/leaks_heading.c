@@ -179,14 +179,24 @@ static const char *ages(struct command_context *context, const struct leak_cause
                                     as_shown(context, cell_count((uint64_t)rate)));
 }
 
+/* What the VMs of a group have. */
+static uint64_t heap_of(const struct inspect_session *session, const struct leaks *leaks,
+                        const struct leak_group *group) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < group->vms; i++)
+    bytes += session->heap.vms[leaks->causes.items[group->first + i].vm].vm.heap_bytes;
+  return bytes;
+}
+
 /* "retained 38.2 MB (62 %)   age 4 min .. 6 h 12 min   VM 2": what is known of a cause in all. */
-static bool cause_facts(struct command_context *context, const struct leak_cause *mine,
+static bool cause_facts(struct command_context *context, const struct leaks *leaks,
+                        const struct leak_group *group, const struct leak_cause *mine,
                         struct text *text) {
   struct inspect_session *session = context->session;
   bool fits = true;
   if (session->is_dominated) {
     uint64_t bytes = mine->cause->retained_bytes;
-    uint64_t heap = session->heap.vms[mine->vm].vm.heap_bytes;
+    uint64_t heap = heap_of(session, leaks, group);
     fits = text_printf(text, "   retained %s (%s)", as_shown(context, cell_bytes(bytes)),
                        as_shown(context, cell_ratio(heap ? (double)bytes / (double)heap : 0)));
   }
@@ -194,19 +204,27 @@ static bool cause_facts(struct command_context *context, const struct leak_cause
     const char *age = ages(context, mine);
     fits = fits && text_printf(text, "   age %s", age ? age : "?");
   }
-  if (session->heap.vm_count > 1) fits = fits && text_printf(text, "   VM %zu", mine->vm + 1);
+  if (group->vms > 1)
+    fits = fits && text_printf(text, "   in %s VMs, as in VM %zu",
+                               as_shown(context, cell_count(group->vms)), mine->vm + 1);
+  else if (session->heap.vm_count > 1)
+    fits = fits && text_printf(text, "   VM %zu", mine->vm + 1);
   return fits && text_finish(text);
 }
 
 /* One line, or two if they do not fit into one. */
 void leaks_heading(struct command_context *context, const struct leaks *leaks, size_t number) {
   enum { GAP = 3, INDENT = 4, PAGE_WIDTH = 100 };
-  const struct leak_cause *mine = &leaks->causes.items[number];
+  const struct leak_group *group = &leaks->groups.items[number];
+  struct leak_cause all = group->all;
+  struct cause cause = group->cause;
+  all.cause = &cause;
+  const struct leak_cause *mine = &all;
   struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
   struct text facts = {0};
   heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
   heading_members(&heading, leaks, mine);
-  if (cause_facts(context, mine, &facts) && facts.count > GAP) {
+  if (cause_facts(context, leaks, group, mine, &facts) && facts.count > GAP) {
     size_t columns = heading.columns + text_columns(facts.items, facts.count);
     bool fits = context->options->wide || columns <= PAGE_WIDTH;
     struct line *line = fits ? heading.line : page_line(context->document, INDENT);

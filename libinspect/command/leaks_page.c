@@ -142,7 +142,8 @@ static void page_leaf(struct command_context *context, const struct leaks *leaks
   page_trace(view, trace);
 }
 
-static void page_cut_check(struct command_context *context, const struct leak_cause *mine) {
+static void page_cut_check(struct command_context *context, const struct leak_cause *mine,
+                           bool is_example) {
   const struct cause *cause = mine->cause;
   if (!cause->suspect || cause->cut_frees == SIZE_MAX) return;
   struct text text = {0};
@@ -156,6 +157,7 @@ static void page_cut_check(struct command_context *context, const struct leak_ca
     line_words(line, STYLE_PLAIN, " of ");
     line_cell(line, STYLE_PLAIN, cell_count(cause->count));
     line_words(line, STYLE_PLAIN, " would be collected");
+    if (is_example) line_printf(line, STYLE_PLAIN, " in VM %zu", mine->vm + 1);
   }
   vector_free(&text);
 }
@@ -179,8 +181,8 @@ static void page_retired(struct command_context *context, const struct leaks *le
 
 /* The other chains to the representative, for -k. */
 static struct inspect_error *page_more_chains(struct command_context *context,
-                                              const struct leaks *leaks, size_t number) {
-  const struct chain *first = &leaks->causes.items[number].cause->chain;
+                                              const struct leaks *leaks,
+                                              const struct chain *first) {
   size_t wanted = (size_t)context->options->chains, count = 0;
   if (wanted < 2 || !first->count || context->partial) return NULL;
   struct chain *chains = calloc(wanted, sizeof *chains);
@@ -200,12 +202,14 @@ static struct inspect_error *page_more_chains(struct command_context *context,
   return partial_if_interrupted(context, error);
 }
 
-/* --all: the entries of a cause, numbered for @N. */
+/* --all: the entries of a group, numbered for @N. */
 static void page_entries(struct command_context *context, const struct leaks *leaks,
-                         const struct leak_cause *mine) {
+                         const struct leak_group *group) {
   struct inspect_session *session = context->session;
+  const struct leak_cause *mine = &group->all;
   struct table *table = page_table(context->document, 4);
   table_column(table, "@");
+  if (group->vms > 1) table_column(table, "VM");
   table_column(table, "address");
   table_column(table, "type");
   table_column(table, "age");
@@ -217,6 +221,8 @@ static void page_entries(struct command_context *context, const struct leaks *le
     if (!vector_push(&session->listing, tracked->object)) continue;
     table_row(table);
     table_cell(table, cell_plain(session->listing.count));
+    if (group->vms > 1)
+      table_cell(table, cell_plain(leaks->trackers.list.items[tracked->tracker].vm + 1));
     table_cell(table, cell_address(heap_address(&session->heap, tracked->object)));
     table_cell(table, cell_words(object_type_name(session->heap.graph.type[tracked->object])));
     table_cell(table, cell_duration(tracked_age(&leaks->trackers, tracked)));
@@ -230,7 +236,8 @@ static void page_entries(struct command_context *context, const struct leaks *le
 
 static void page_cause(struct command_context *context, const struct leaks *leaks, size_t number) {
   struct inspect_session *session = context->session;
-  const struct leak_cause *mine = &leaks->causes.items[number];
+  const struct leak_group *group = &leaks->groups.items[number];
+  const struct leak_cause *mine = &leaks->causes.items[group->first];
   const struct chain *chain = &mine->cause->chain;
   page_blank(context->document);
   leaks_heading(context, leaks, number);
@@ -238,7 +245,7 @@ static void page_cause(struct command_context *context, const struct leaks *leak
     object_id leaf = chain->items[chain->count - 1].object;
     struct chain_view_options options = {.from = leaks->search.from,
                                          .suspect = mine->cause->suspect,
-                                         .suspect_note = holder_note(context, mine->cause)};
+                                         .suspect_note = holder_note(context, &group->cause)};
     if (session->is_dominated)
       options.leaf_note =
           arena_printf(context->arena, "%s retained",
@@ -246,22 +253,22 @@ static void page_cause(struct command_context *context, const struct leaks *leak
     page_leaf(context, leaks, chain_to_page(context, chain, &options, 4), mine);
     if (!context->options->all && !vector_push(&session->listing, leaf)) return;
   }
-  page_cut_check(context, mine);
-  page_retired(context, leaks, mine);
-  struct inspect_error *error = page_more_chains(context, leaks, number);
+  page_cut_check(context, mine, group->vms > 1);
+  page_retired(context, leaks, &group->all);
+  struct inspect_error *error = page_more_chains(context, leaks, chain);
   inspect_error_free(error); /* the first chain is shown already */
-  if (context->options->all) page_entries(context, leaks, mine);
+  if (context->options->all) page_entries(context, leaks, group);
 }
 
 static void page_causes(struct command_context *context, const struct leaks *leaks) {
   size_t shown = 0, left = 0;
   context->session->listing.count = 0;
   struct line *line = page_line(context->document, 0);
-  line_cell(line, STYLE_HEADING, cell_count(leaks->causes.count));
-  line_words(line, STYLE_HEADING, plural(leaks->causes.count, " cause", " causes"));
-  for (size_t i = 0;
-       i < leaks->causes.count && !document_stops(context->document, i, leaks->causes.count); i++) {
-    if (!leaks_selects(context->options, &leaks->causes.items[i], i + 1)) continue;
+  size_t count = leaks->groups.count;
+  line_cell(line, STYLE_HEADING, cell_count(count));
+  line_words(line, STYLE_HEADING, plural(count, " cause", " causes"));
+  for (size_t i = 0; i < count && !document_stops(context->document, i, count); i++) {
+    if (!leaks_selects(context->options, &leaks->groups.items[i].all)) continue;
     if (shown == MOST_CAUSES && !context->options->all && !context->options->cause.is_given)
       left++;
     else {

@@ -257,7 +257,7 @@ static void page_collector(struct command_context *context, const struct triage 
  */
 
 static void page_cause(struct command_context *context, const struct leaks *leaks, size_t number) {
-  const struct cause *cause = leaks->causes.items[number].cause;
+  const struct cause *cause = leaks->groups.items[number].all.cause;
   leaks_heading(context, leaks, number);
   struct chain holder = cause->chain;
   if (!cause->suspect) return;
@@ -285,11 +285,11 @@ static void page_trackers(struct command_context *context, const struct triage *
     return;
   }
   leaks_verdicts(context, leaks);
-  for (size_t i = 0; i < leaks->causes.count && i < MOST_CAUSES; i++)
+  for (size_t i = 0; i < leaks->groups.count && i < MOST_CAUSES; i++)
     page_cause(context, leaks, i);
-  if (leaks->causes.count <= MOST_CAUSES) return;
+  if (leaks->groups.count <= MOST_CAUSES) return;
   struct line *line = page_line(context->document, 0);
-  size_t more = leaks->causes.count - MOST_CAUSES;
+  size_t more = leaks->groups.count - MOST_CAUSES;
   line_cell(line, STYLE_MUTED, cell_count(more));
   line_words(line, STYLE_MUTED, more == 1 ? " more cause: lua-leaks" : " more causes: lua-leaks");
 }
