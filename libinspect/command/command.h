@@ -243,6 +243,6 @@ extern const char bt_help[], coroutines_help[], diff_help[], globals_help[], hea
     registry_help[], strings_help[], tables_help[];
 extern const char *const coroutine_groupings[], *const heap_groupings[], *const heap_orders[];
 extern const char print_help[], refs_help[], find_help[], retained_help[];
-extern const char *const find_types[], *const find_orders[];
+extern const char *const find_types[], *const find_orders[], *const state_orders[];
 
 #endif

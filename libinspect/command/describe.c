@@ -63,6 +63,12 @@ static const char *describe_counted(struct arena *arena, const char *what, uint6
                       count == 1 ? one : many);
 }
 
+/* A chunk is no function of the source: its line is 0. */
+static bool is_main_chunk(const char *name) {
+  size_t size = strlen(name);
+  return size > 2 && strcmp(name + size - 2, ":0") == 0;
+}
+
 const char *describe_object(struct inspect_session *session, object_id object,
                             struct arena *arena) {
   const struct graph *graph = &session->heap.graph;
@@ -75,6 +81,10 @@ const char *describe_object(struct inspect_session *session, object_id object,
     name = graph->labels.function_name(graph->labels.context, object, arena);
     if (type == OBJECT_C_FUNCTION) return name ? name : "C function";
     if (!name) return type == OBJECT_PROTOTYPE ? "prototype" : "function";
+    if (is_main_chunk(name))
+      return arena_printf(arena, "%smain chunk %.*s",
+                          type == OBJECT_PROTOTYPE ? "prototype of " : "", (int)strlen(name) - 2,
+                          name);
     return arena_printf(arena, "%s %s", type == OBJECT_PROTOTYPE ? "prototype" : "function", name);
   case OBJECT_THREAD:
     return describe_thread(session, object, arena);
@@ -246,8 +256,10 @@ static void line_totals(struct command_context *context, struct line *line) {
   line_cell(line, STYLE_PLAIN, cell_count(objects));
   line_words(line, STYLE_PLAIN, " objects, ");
   line_cell(line, STYLE_PLAIN, cell_bytes(bytes));
-  line_words(line, STYLE_PLAIN, "   residual ");
-  line_cell(line, residual ? STYLE_BAD : STYLE_PLAIN, cell_bytes((uint64_t)residual));
+  line_words(line, STYLE_PLAIN, "   ");
+  const char *left = render_cell(context->arena, cell_bytes((uint64_t)residual));
+  line_cell(line, residual ? STYLE_BAD : STYLE_PLAIN,
+            cell_words(arena_printf(context->arena, "residual %s", left ? left : "?")));
 }
 
 void describe_target(struct command_context *context, bool brief) {

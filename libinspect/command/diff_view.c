@@ -256,7 +256,7 @@ static void page_paths(struct command_context *context, const struct diff *diff)
   heading(context, "by retaining path");
   for (size_t i = 0; i < limit; i++)
     page_path(context, diff, &diff->paths.items[change_at(&changes, i)]);
-  listing_more(context, limit, all, "paths");
+  listing_more(context, limit, all, "path", "paths");
 }
 
 static void page_classes(struct command_context *context, const struct diff *diff) {
@@ -283,7 +283,7 @@ static void page_classes(struct command_context *context, const struct diff *dif
     }
     table_cell(table, cell_words(class->name));
   }
-  listing_more(context, limit, all, "classes");
+  listing_more(context, limit, all, "class", "classes");
 }
 
 static void page_causes(struct command_context *context, const struct diff *diff) {
@@ -315,7 +315,7 @@ static void page_causes(struct command_context *context, const struct diff *diff
     cells(context, diff, table, &cause->before, &cause->after);
     table_cell(table, cell_words(cause->pattern));
   }
-  listing_more(context, limit, all, "causes");
+  listing_more(context, limit, all, "cause", "causes");
 }
 
 void diff_to_page(struct command_context *context, const struct diff *diff) {

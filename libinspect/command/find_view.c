@@ -27,6 +27,7 @@ static void page_rows(struct command_context *context, const struct finding *fin
   struct inspect_session *session = context->session;
   struct table *table = page_table(context->document, 0);
   table_column(table, "");
+  listing_vm_column(context, table);
   table_column(table, "address");
   table_column(table, "bytes");
   if (finding->has_retained) table_column(table, "retained");
@@ -41,6 +42,7 @@ static void page_rows(struct command_context *context, const struct finding *fin
     table_cell(table, number.type == CELL_NULL
                           ? number
                           : cell_words(arena_printf(context->arena, "@%zu", i + 1)));
+    listing_vm_of(context, table, object);
     table_cell(table, cell_address(heap_address(&session->heap, object)));
     table_cell(table, cell_bytes(graph_bytes(&session->heap.graph, object)));
     if (finding->has_retained) table_cell(table, object_retained(session, object));
@@ -60,8 +62,8 @@ static void to_page(struct command_context *context, const struct finding *findi
   page_blank(context->document);
   page_rows(context, finding);
   const struct found_object *found = finding->found.items;
-  listing_more(context, listing_limit(context, finding->found.count, 20), (size_t)count,
-               count == 1 ? "object" : "objects");
+  listing_more(context, listing_limit(context, finding->found.count, 20), (size_t)count, "object",
+               "objects");
   line = listing_next(context);
   unsigned long long address = heap_address(heap, found[0].object);
   listing_try(context, line, "lua-print 0x%llx", address);

@@ -205,6 +205,7 @@ static void page_list(struct command_context *context, const struct globals *glo
   page_blank(context->document);
   struct table *table = page_table(context->document, 0);
   table_column(table, "");
+  listing_vm_column(context, table);
   table_column(table, "name");
   table_column(table, "value");
   table_column(table, "retained");
@@ -220,13 +221,14 @@ static void page_list(struct command_context *context, const struct globals *glo
                             : "";
     table_row(table);
     table_cell(table, is_object ? listing_number(context, global->object) : cell_words("-"));
-    table_cell(table, cell_words(global->path));
+    listing_vm_cell(context, table, global->vm);
+    table_cell(table, cell_path(global->path));
     table_cell(table, listing_value(context, &session->heap.vms[global->vm], global->value));
     table_cell(table,
                is_object && session->is_dominated ? cell_bytes(global->retained) : cell_words("-"));
     table_cell(table, cell_words(class));
   }
-  listing_more(context, shown, globals->list.count, "entries");
+  listing_more(context, shown, globals->list.count, "entry", "entries");
 }
 
 static void page_next(struct command_context *context, const struct globals *globals) {

@@ -43,27 +43,61 @@ struct line *leaks_verdicts(struct command_context *context, const struct leaks 
   return line;
 }
 
-static void page_trackers(struct command_context *context, const struct leaks *leaks) {
+/* A tracker that many VMs have at one path is one line; where there is no path, each is one. */
+static bool is_like(const struct leaks *leaks, size_t a, size_t b) {
+  const char *const *paths = leaks->tracker_paths;
+  const struct tracker *list = leaks->trackers.list.items;
+  return a == b || (paths && paths[a] && paths[b] && list[a].kind == list[b].kind &&
+                    strcmp(paths[a], paths[b]) == 0);
+}
+
+static void page_tracker(struct command_context *context, const struct leaks *leaks, size_t index,
+                         bool folds) {
   struct inspect_session *session = context->session;
-  size_t count = leaks->trackers.list.count;
-  for (size_t i = 0; i < count && (i < MOST_TRACKERS || context->options->all); i++) {
-    const struct tracker *tracker = &leaks->trackers.list.items[i];
-    struct line *line = page_line(context->document, 2);
-    const char *path = leaks->tracker_paths ? leaks->tracker_paths[i] : NULL;
-    if (path)
-      line_words(line, STYLE_KEY, path_to_page(context, path));
-    else
-      line_cell(line, STYLE_KEY, cell_address(heap_address(&session->heap, tracker->table)));
-    line_printf(line, STYLE_MUTED, "   %s, ", tracker_kind_name(tracker->kind));
-    line_cell(line, STYLE_MUTED, cell_count(tracker->entries));
-    line_printf(line, STYLE_MUTED, " %s", plural(tracker->entries, "entry", "entries"));
-    if (session->heap.vm_count > 1) line_printf(line, STYLE_MUTED, ", VM %zu", tracker->vm + 1);
+  const struct tracker *tracker = &leaks->trackers.list.items[index];
+  struct line *line = page_line(context->document, 2);
+  const char *path = leaks->tracker_paths ? leaks->tracker_paths[index] : NULL;
+  uint64_t entries = 0, vms = 0;
+  for (size_t i = 0; i < leaks->trackers.list.count; i++) {
+    if (folds ? !is_like(leaks, index, i) : i != index) continue;
+    entries += leaks->trackers.list.items[i].entries;
+    vms++;
   }
-  if (count > MOST_TRACKERS && !context->options->all) {
-    struct line *line = page_line(context->document, 2);
-    line_cell(line, STYLE_MUTED, cell_count(count - MOST_TRACKERS));
-    line_words(line, STYLE_MUTED, " more: --all");
+  if (path)
+    line_words(line, STYLE_KEY, path_to_page(context, path));
+  else
+    line_cell(line, STYLE_KEY, cell_address(heap_address(&session->heap, tracker->table)));
+  line_printf(line, STYLE_MUTED, "   %s, ", tracker_kind_name(tracker->kind));
+  line_cell(line, STYLE_MUTED, cell_count(entries));
+  line_printf(line, STYLE_MUTED, " %s", plural((size_t)entries, "entry", "entries"));
+  if (vms > 1) {
+    line_words(line, STYLE_MUTED, " in ");
+    line_cell(line, STYLE_MUTED, cell_count(vms));
+    line_words(line, STYLE_MUTED, " VMs");
+  } else if (session->heap.vm_count > 1) {
+    line_printf(line, STYLE_MUTED, ", VM %zu", tracker->vm + 1);
   }
+}
+
+static void page_trackers(struct command_context *context, const struct leaks *leaks) {
+  size_t count = leaks->trackers.list.count, told[MOST_TRACKERS], shown = 0, left = 0;
+  bool is_all = context->options->all;
+  for (size_t i = 0; i < count && !document_stops(context->document, i, count); i++) {
+    bool is_told = false;
+    for (size_t j = 0; !is_all && j < shown && !is_told; j++)
+      is_told = is_like(leaks, told[j], i);
+    if (is_told) continue;
+    if (!is_all && shown == MOST_TRACKERS) {
+      left++;
+      continue;
+    }
+    if (!is_all) told[shown++] = i;
+    page_tracker(context, leaks, i, !is_all);
+  }
+  if (!left) return;
+  struct line *line = page_line(context->document, 2);
+  line_cell(line, STYLE_MUTED, cell_count(left));
+  line_words(line, STYLE_MUTED, " more: --all");
 }
 
 static void page_weak(struct command_context *context, const struct leaks *leaks) {

@@ -20,6 +20,28 @@ struct cell listing_number(struct command_context *context, object_id object) {
   return vector_push(&session->listing, object) ? cell_plain(session->listing.count) : cell_null();
 }
 
+static bool has_several_vms(const struct command_context *context) {
+  return context->session->heap.vm_count > 1 && !context->options->vm.is_given;
+}
+
+void listing_vm_column(const struct command_context *context, struct table *table) {
+  if (has_several_vms(context)) table_column(table, "VM");
+}
+
+void listing_vm_cell(const struct command_context *context, struct table *table, size_t vm) {
+  if (has_several_vms(context)) table_cell(table, cell_plain(vm + 1));
+}
+
+void listing_vm_of(const struct command_context *context, struct table *table, object_id object) {
+  const struct heap *heap = &context->session->heap;
+  if (has_several_vms(context))
+    table_cell(table, cell_plain((uint64_t)(heap_vm_of(heap, object) - heap->vms) + 1));
+}
+
+void listing_no_vm(const struct command_context *context, struct table *table) {
+  if (has_several_vms(context)) table_cell(table, cell_words(""));
+}
+
 /* ---- Values ---------------------------------------------------------------------------------- */
 
 static object_id object_of(const struct inspect_session *session, struct lua_value value) {
@@ -137,19 +159,20 @@ struct cell listing_path(struct command_context *context, const char *path) {
   struct text text = {0};
   const char *shown = path;
   if (path && !context->options->wide && text_add_string(&text, path) &&
-      flow_cut(&text, 0, MOST_COLUMNS, 0))
+      flow_cut_middle(&text, MOST_COLUMNS))
     shown = arena_copy(context->arena, text.items, text.count);
   vector_free(&text);
-  return cell_words(shown);
+  return cell_path(shown);
 }
 
 /* ---- The end of a list ----------------------------------------------------------------------- */
 
-void listing_more(struct command_context *context, size_t shown, size_t count, const char *what) {
+void listing_more(struct command_context *context, size_t shown, size_t count, const char *one,
+                  const char *many) {
   if (shown >= count) return;
   struct line *line = page_line(context->document, 0);
   line_cell(line, STYLE_MUTED, cell_count(count - shown));
-  line_printf(line, STYLE_MUTED, " more %s: --limit %zu", what, count);
+  line_printf(line, STYLE_MUTED, " more %s: --limit %zu", count - shown == 1 ? one : many, count);
 }
 
 struct line *listing_next(struct command_context *context) {

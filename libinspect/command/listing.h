@@ -17,6 +17,12 @@ void listing_begin(struct command_context *context);
 /* Makes the object the next entry of the list, and returns its number as a cell: what @N means. */
 struct cell listing_number(struct command_context *context, object_id object);
 
+/* The column that names the VM of each row, if the answer is about several VMs; else nothing. */
+void listing_vm_column(const struct command_context *context, struct table *table);
+void listing_vm_cell(const struct command_context *context, struct table *table, size_t vm);
+void listing_vm_of(const struct command_context *context, struct table *table, object_id object);
+void listing_no_vm(const struct command_context *context, struct table *table);
+
 /* ---- Values ---------------------------------------------------------------------------------- */
 
 /* A value as a cell of its own type: a number, text; else in words (value_line.h), of an object
@@ -51,8 +57,9 @@ struct cell listing_path(struct command_context *context, const char *path);
 
 /* ---- The end of a list ----------------------------------------------------------------------- */
 
-/* "12 more groups: --limit 37", muted; nothing if all were shown. `what` is the plural. */
-void listing_more(struct command_context *context, size_t shown, size_t count, const char *what);
+/* "12 more groups: --limit 37", muted; nothing if all were shown. */
+void listing_more(struct command_context *context, size_t shown, size_t count, const char *one,
+                  const char *many);
 
 /* The last line: "next", and commands to type, each with listing_try. */
 struct line *listing_next(struct command_context *context);

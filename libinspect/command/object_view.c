@@ -36,6 +36,8 @@ void object_to_page(struct command_context *context, object_id object) {
     line_words(line, STYLE_KEY, class);
   }
   line_printf(line, STYLE_PLAIN, "   %s", fate(session, object));
+  size_t owner = (size_t)(heap_vm_of(&session->heap, object) - session->heap.vms);
+  if (session->heap.vm_count > 1) line_printf(line, STYLE_PLAIN, "   VM %zu", owner + 1);
 }
 
 struct cell object_retained(const struct inspect_session *session, object_id object) {

@@ -57,6 +57,12 @@ const struct option option_brief = {
     .value = VALUE_FLAG,
     .offset = FIELD(brief)};
 
+const struct option option_state_sort = {
+    {"sort", 0, "ORDER", "address (as numbered), bytes, objects, coroutines or residual"},
+    .value = VALUE_CHOICE,
+    .offset = FIELD(sort),
+    .choices = state_orders};
+
 const struct option option_limit = {{"limit", 0, "N", "show up to N entries of the list"},
                                     .value = VALUE_COUNT,
                                     .offset = FIELD(limit),

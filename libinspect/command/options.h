@@ -15,7 +15,7 @@ extern const struct option option_min_age, option_description, option_all_weak, 
     option_duplicates, option_help, option_version, option_pid, option_snapshot;
 extern const struct option option_depth, option_in, option_out, option_type, option_class,
     option_shape, option_min_bytes, option_retained, option_key, option_string, option_source,
-    option_find_sort;
+    option_find_sort, option_state_sort;
 
 /* Arguments that are no options; `name` is what the synopsis calls them. */
 extern const struct option operand_other, operand_tracker, operand_object, operand_thread,

@@ -123,7 +123,7 @@ static void page_in(struct command_context *context, const struct found_referenc
   page_roots(context, found->object);
   size_t count = listing_limit(context, found->in.count, 20);
   page_list(context, &found->in, count, true);
-  listing_more(context, count, (size_t)found->in.offered, "references to it");
+  listing_more(context, count, (size_t)found->in.offered, "reference to it", "references to it");
 }
 
 static void page_out(struct command_context *context, const struct found_references *found) {
@@ -143,7 +143,7 @@ static void page_out(struct command_context *context, const struct found_referen
   size_t count = listed(&context->session->heap.graph, &found->out);
   count = listing_limit(context, count, 20);
   page_list(context, &found->out, count, false);
-  listing_more(context, count, (size_t)total, "objects");
+  listing_more(context, count, (size_t)total, "object", "objects");
 }
 
 void refs_to_page(struct command_context *context, const struct found_references *found) {

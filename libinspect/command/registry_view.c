@@ -149,7 +149,7 @@ static void page_groups(struct command_context *context, const struct registry *
     table_cell(table, cell_words(arena_printf(context->arena, "registry[%lld]",
                                               (long long)value_integer(vm, first->key))));
   }
-  listing_more(context, shown, registry->groups.count, "groups");
+  listing_more(context, shown, registry->groups.count, "group", "groups");
 }
 
 static const char *note_of(struct command_context *context, const struct registry_entry *entry) {
@@ -178,13 +178,13 @@ static void page_entries(struct command_context *context, const struct registry 
     bool is_object = entry->object != NO_OBJECT;
     table_row(table);
     table_cell(table, is_object ? listing_number(context, entry->object) : cell_words("-"));
-    table_cell(table, cell_words(entry->path));
+    table_cell(table, cell_path(entry->path));
     table_cell(table, listing_value(context, &session->heap.vms[registry->vm], entry->value));
     table_cell(table,
                is_object && session->is_dominated ? cell_bytes(entry->retained) : cell_words("-"));
     table_cell(table, cell_words(note_of(context, entry)));
   }
-  listing_more(context, shown, list->count, "entries");
+  listing_more(context, shown, list->count, "entry", "entries");
 }
 
 void registry_to_page(struct command_context *context, const struct registries *registries) {

@@ -175,6 +175,7 @@ static void add_object(struct tree *tree, struct table *table, object_id object,
   table_cell(table, number.type == CELL_NULL ? number
                                              : cell_words(arena_printf(tree->context->arena, "@%zu",
                                                                        session->listing.count)));
+  listing_vm_of(tree->context, table, object);
   table_cell(table, cell_bytes(retained));
   table_cell(table, cell_ratio(share_of(tree, retained)));
   table_cell(table, cell_count(dominators_objects(&session->dominators, object)));
@@ -189,6 +190,7 @@ static void add_rest(struct tree *tree, struct table *table, const struct heavy_
   const char *words = arena_printf(tree->context->arena, "%s more", number ? number : "");
   table_row(table);
   table_cell(table, cell_words(""));
+  listing_no_vm(tree->context, table);
   table_cell(table, cell_bytes(rest->bytes));
   table_cell(table, cell_ratio(share_of(tree, rest->bytes)));
   table_cell(table, cell_count(rest->objects));
@@ -208,8 +210,10 @@ static void add_node(struct tree *tree, struct table *table, size_t index, uint3
 }
 
 static struct table *begin_table(struct tree *tree) {
-  static const char *const columns[] = {"", "retained", "share", "objects", "address", ""};
+  static const char *const columns[] = {"retained", "share", "objects", "address", ""};
   struct table *table = page_table(tree->context->document, 0);
+  table_column(table, "");
+  listing_vm_column(tree->context, table);
   for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
     table_column(table, columns[i]);
   return table;

@@ -1,5 +1,53 @@
-/* states.c - which VMs are in the target, and do their books balance? */
-#include "command/session.h"
+/* states.c - which VMs are in the target, and do their books balance?
+ *
+ * VMs keep their numbers, which are those of --vm, in whatever order they are listed. */
+#include "command/listing.h"
+
+enum order { ORDER_ADDRESS, ORDER_BYTES, ORDER_OBJECTS, ORDER_COROUTINES, ORDER_RESIDUAL };
+
+const char *const state_orders[] = {"address", "bytes", "objects", "coroutines", "residual", NULL};
+
+static uint64_t key_of(const struct heap_vm *owner, enum order order) {
+  switch (order) {
+  case ORDER_ADDRESS:
+    break;
+  case ORDER_BYTES:
+    return owner->vm.heap_bytes;
+  case ORDER_OBJECTS:
+    return owner->count;
+  case ORDER_COROUTINES:
+    return owner->coroutines;
+  case ORDER_RESIDUAL:
+    return owner->residual < 0 ? -(uint64_t)owner->residual : (uint64_t)owner->residual;
+  }
+  return 0;
+}
+
+/* Largest first, then by number. */
+static int compare_vms(const void *left, const void *right, void *state) {
+  const struct command_context *context = state;
+  const struct heap_vm *vms = context->session->heap.vms;
+  enum order order = (enum order)context->options->sort;
+  size_t a = *(const size_t *)left, b = *(const size_t *)right;
+  uint64_t x = key_of(&vms[a], order), y = key_of(&vms[b], order);
+  if (x != y) return x > y ? -1 : 1;
+  return (a > b) - (a < b);
+}
+
+/* The selected VMs in the order that was asked for; in the context's arena. */
+struct vm_order {
+  size_t *items, count;
+};
+
+static struct inspect_error *order_vms(struct command_context *context, struct vm_order *order) {
+  const struct inspect_session *session = context->session;
+  order->items = arena_alloc(context->arena, session->heap.vm_count * sizeof *order->items);
+  if (!order->items) return error_no_memory();
+  for (size_t i = 0; i < session->heap.vm_count; i++)
+    if (session_selects(session, context->options, i)) order->items[order->count++] = i;
+  qsort_r(order->items, order->count, sizeof *order->items, compare_vms, context);
+  return NULL;
+}
 
 static void line_vm(struct command_context *context, struct table *table, size_t index) {
   struct inspect_session *session = context->session;
@@ -18,7 +66,7 @@ static void line_vm(struct command_context *context, struct table *table, size_t
   table_cell(table, cell_integer(owner->residual));
 }
 
-static void page_vms(struct command_context *context) {
+static void page_vms(struct command_context *context, const struct vm_order *order) {
   struct inspect_session *session = context->session;
   struct table *table = page_table(context->document, 0);
   table_column(table, "VM");
@@ -31,10 +79,10 @@ static void page_vms(struct command_context *context) {
     table_column(table, "accounted");
     table_column(table, "residual bytes");
   }
-  for (size_t i = 0;
-       i < session->heap.vm_count && !document_stops(context->document, i, session->heap.vm_count);
-       i++)
-    if (session_selects(session, context->options, i)) line_vm(context, table, i);
+  size_t shown = listing_limit(context, order->count, order->count);
+  for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++)
+    line_vm(context, table, order->items[i]);
+  listing_more(context, shown, order->count, "VM", "VMs");
 }
 
 /* "layout 5.4.3 .. 5.4.9, 64-bit, canned", and what was adapted. */
@@ -51,12 +99,11 @@ static void line_layout(struct line *line, const struct layout *layout) {
 }
 
 /* -v: which layout, and why. */
-static void page_evidence(struct command_context *context) {
+static void page_evidence(struct command_context *context, const struct vm_order *order) {
   struct inspect_session *session = context->session;
-  for (size_t i = 0;
-       i < session->heap.vm_count && !document_stops(context->document, i, session->heap.vm_count);
-       i++) {
-    if (!session_selects(session, context->options, i)) continue;
+  size_t shown = listing_limit(context, order->count, order->count);
+  for (size_t at = 0; at < shown && !document_stops(context->document, at, shown); at++) {
+    size_t i = order->items[at];
     const struct heap_vm *owner = &session->heap.vms[i];
     page_blank(context->document);
     struct line *line = page_line(context->document, 0);
@@ -90,16 +137,18 @@ struct inspect_error *command_states(struct command_context *context) {
                : session_detect(session, context->work));
   TRY(session_check_choice(session, context->options));
   if (!context->options->brief) TRY(session_collect(session, context->work));
+  struct vm_order order = {0};
+  TRY(order_vms(context, &order));
   describe_target(context, context->options->brief);
   data_cell(context->data, "searched_all", cell_boolean(!session->heap.search.is_brief));
-  page_vms(context);
+  page_vms(context, &order);
   if (session->heap.search.is_brief) {
     page_blank(context->document);
     line_words(
         page_line(context->document, 0), STYLE_PLAIN,
         "found from what the native threads hold; lua-states searches all memory for others");
   }
-  if (context->options->verbose) page_evidence(context);
+  if (context->options->verbose) page_evidence(context, &order);
   describe_faults(context);
   return NULL;
 }

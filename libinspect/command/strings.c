@@ -236,6 +236,7 @@ static void page_biggest(struct command_context *context, const struct string_li
   page_blank(context->document);
   struct table *table = page_table(context->document, 0);
   table_column(table, "");
+  listing_vm_column(context, table);
   table_column(table, "length");
   table_column(table, "bytes");
   table_column(table, "path");
@@ -247,12 +248,13 @@ static void page_biggest(struct command_context *context, const struct string_li
     const char *bytes = text_of(context, object, &size);
     table_row(table);
     table_cell(table, listing_number(context, object));
+    listing_vm_of(context, table, object);
     table_cell(table, cell_count(size));
     table_cell(table, cell_bytes(graph_bytes(graph, object)));
     table_cell(table, listing_path(context, list->paths[i]));
     table_cell(table, cell_text(bytes, size));
   }
-  listing_more(context, list->shown.count, list->shown.offered, "strings");
+  listing_more(context, list->shown.count, list->shown.offered, "string", "strings");
 }
 
 static void page_groups(struct command_context *context, const struct string_list *list) {
@@ -274,7 +276,8 @@ static void page_groups(struct command_context *context, const struct string_lis
     table_cell(table, cell_count(group->count));
     table_cell(table, cell_bytes(group->bytes));
   }
-  listing_more(context, shown, list->groups.count, "patterns of several strings");
+  listing_more(context, shown, list->groups.count, "pattern of several strings",
+               "patterns of several strings");
 }
 
 static void page_duplicates(struct command_context *context, const struct string_list *list) {
@@ -291,6 +294,7 @@ static void page_duplicates(struct command_context *context, const struct string
   page_blank(context->document);
   struct table *table = page_table(context->document, 0);
   table_column(table, "");
+  listing_vm_column(context, table);
   table_column(table, "length");
   table_column(table, "strings");
   table_column(table, "bytes");
@@ -304,6 +308,7 @@ static void page_duplicates(struct command_context *context, const struct string
     const char *bytes = text_of(context, group->example, &size);
     table_row(table);
     table_cell(table, listing_number(context, group->example));
+    listing_vm_of(context, table, group->example);
     table_cell(table, cell_count(size));
     table_cell(table, cell_count(group->count));
     table_cell(table, cell_bytes(group->bytes));
@@ -311,7 +316,7 @@ static void page_duplicates(struct command_context *context, const struct string
     table_cell(table, listing_path(context, list->paths[i]));
     table_cell(table, cell_text(bytes, size));
   }
-  listing_more(context, list->shown.count, list->groups.count, "groups");
+  listing_more(context, list->shown.count, list->groups.count, "group", "groups");
 }
 
 static void to_page(struct command_context *context, const struct string_list *list) {

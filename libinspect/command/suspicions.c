@@ -214,11 +214,50 @@ static struct inspect_error *find_in_vm(struct command_context *context, const s
   for (size_t i = 0; i < piles.count && !error; i++) {
     struct suspicion mine = {
         .vm = vm, .pile = piles.items[i], .cause = cause_of(leaks, piles.items[i].holder)};
+    if (mine.cause != SIZE_MAX) mine.cause_number = leaks->causes.items[mine.cause].group;
     mine.pile.share = live ? (double)mine.pile.retained / (double)live : 0;
     if (!vector_push(result, mine)) error = error_no_memory();
   }
   accumulations_free(&piles);
   return error;
+}
+
+static int by_path(const void *left, const void *right, void *context) {
+  size_t a = *(const size_t *)left, b = *(const size_t *)right;
+  const struct suspicion *items = context, *x = &items[a], *y = &items[b];
+  if (!x->path != !y->path) return x->path ? -1 : 1;
+  int order = x->path ? strcmp(x->path, y->path) : 0;
+  if (!order && x->path) order = strcmp(x->entries, y->entries);
+  return order ? order : (a > b) - (a < b);
+}
+
+/* Whether two suspicions of different VMs are told as one. */
+static bool is_like(const struct suspicion *a, const struct suspicion *b) {
+  return a->path && b->path && strcmp(a->path, b->path) == 0 && strcmp(a->entries, b->entries) == 0;
+}
+
+/* Counts the VMs that have the same; they are sorted. */
+static bool fold(struct suspicions *suspicions) {
+  size_t count = suspicions->count, *order = malloc((count + 1) * sizeof *order);
+  struct suspicion *items = suspicions->items;
+  if (!order) return false;
+  for (size_t i = 0; i < count; i++)
+    order[i] = i;
+  if (count) qsort_r(order, count, sizeof *order, by_path, items);
+  for (size_t first = 0, end; first < count; first = end) {
+    for (end = first + 1; end < count && is_like(&items[order[first]], &items[order[end]]);)
+      end++;
+    size_t vms = 1;
+    for (size_t i = first + 1; i < end; i++)
+      vms += items[order[i]].vm != items[order[i - 1]].vm;
+    for (size_t i = first; i < end; i++) {
+      items[order[i]].vms = vms;
+      items[order[i]].is_first = vms == 1 || i == first;
+      suspicions->different += items[order[i]].is_first;
+    }
+  }
+  free(order);
+  return true;
 }
 
 struct inspect_error *suspicions_find(struct command_context *context, const struct leaks *leaks,
@@ -228,7 +267,7 @@ struct inspect_error *suspicions_find(struct command_context *context, const str
     if (session_selects(session, context->options, i)) TRY(find_in_vm(context, leaks, i, result));
   TRY(trace_all(context, &leaks->trackers.tables, result));
   if (result->count) qsort(result->items, result->count, sizeof *result->items, worst_first);
-  return NULL;
+  return fold(result) ? NULL : error_no_memory();
 }
 
 void suspicions_free(struct suspicions *suspicions) {

@@ -19,11 +19,15 @@ struct suspicion {
   const char *entries;  /* what they are, in words: "{id, payload}", "coroutines", escaped */
   const char *sentence; /* the whole in words                                              */
   size_t cause;         /* of `leaks`, with the same suspect; SIZE_MAX: none               */
+  size_t cause_number;  /* of its group, from 0                                            */
+  size_t vms;           /* that have the like at the same path                             */
+  bool is_first;        /* the worst of these: the one that the page shows                 */
 };
 
 struct suspicions {
   struct suspicion *items; /* worst first */
   size_t count, capacity;
+  size_t different; /* if what many VMs have counts once */
 };
 
 /* Those of the selected VMs. `leaks` tells trackers, which are not suspected, and causes, which are

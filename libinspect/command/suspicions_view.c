@@ -13,6 +13,7 @@ static void data_suspicion(struct command_context *context, struct data *row,
   const struct accumulation *pile = &mine->pile;
   const struct graph *graph = &session->heap.graph;
   data_cell(row, "vm", cell_plain(mine->vm + 1));
+  data_cell(row, "vms_with_it", cell_count(mine->vms));
   data_cell(row, "sentence", cell_words(mine->sentence));
   data_cell(row, "path", cell_words(mine->path));
   data_cell(row, "address", cell_address(heap_address(&session->heap, pile->holder)));
@@ -60,11 +61,17 @@ static void page_suspicion(struct command_context *context, const struct suspici
   line_words(line, STYLE_PLAIN, " (");
   line_cell(line, STYLE_PLAIN, cell_ratio(pile->share));
   line_words(line, STYLE_PLAIN, ")");
-  if (session->heap.vm_count > 1) line_printf(line, STYLE_PLAIN, "   VM %zu", mine->vm + 1);
+  if (mine->vms > 1) {
+    line_printf(line, STYLE_PLAIN, "   VM %zu, and the like in ", mine->vm + 1);
+    line_cell(line, STYLE_PLAIN, cell_count(mine->vms - 1));
+    line_words(line, STYLE_PLAIN, mine->vms == 2 ? " other VM" : " other VMs");
+  } else if (session->heap.vm_count > 1) {
+    line_printf(line, STYLE_PLAIN, "   VM %zu", mine->vm + 1);
+  }
   line_words(page_line(context->document, 4), STYLE_PLAIN, mine->sentence);
   if (mine->cause != SIZE_MAX)
     line_printf(page_line(context->document, 4), STYLE_PLAIN,
-                "trackers know of it: cause #%zu of lua-leaks", mine->cause + 1);
+                "trackers know of it: cause #%zu of lua-leaks", mine->cause_number + 1);
   if (!mine->chain.count) return;
   struct chain_view_options options = {.suspect = mine->suspect};
   options.leaf_note = arena_printf(
@@ -74,7 +81,8 @@ static void page_suspicion(struct command_context *context, const struct suspici
 }
 
 void suspicions_to_page(struct command_context *context, const struct suspicions *suspicions) {
-  size_t count = suspicions->count, limit = listing_limit(context, count, MOST_SHOWN);
+  size_t count = suspicions->different, limit = listing_limit(context, count, MOST_SHOWN);
+  size_t shown = 0;
   page_blank(context->document);
   struct line *line = page_line(context->document, 0);
   listing_begin(context);
@@ -87,9 +95,10 @@ void suspicions_to_page(struct command_context *context, const struct suspicions
   line_words(line, STYLE_HEADING,
              count == 1 ? " suspect without a tracker" : " suspects without a tracker");
   line_words(line, STYLE_MUTED, ": where like things have piled up, worst first");
-  for (size_t i = 0; i < limit && !document_stops(context->document, i, limit); i++) {
+  for (size_t i = 0; shown < limit && !document_stops(context->document, shown, limit); i++) {
+    if (!suspicions->items[i].is_first) continue;
     listing_number(context, suspicions->items[i].pile.holder);
-    page_suspicion(context, &suspicions->items[i], i + 1);
+    page_suspicion(context, &suspicions->items[i], ++shown);
   }
-  listing_more(context, limit, count, "suspects");
+  listing_more(context, limit, count, "suspect", "suspects");
 }

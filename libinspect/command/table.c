@@ -83,13 +83,17 @@ static const char states_help[] =
     "healthy "
     "heap.\n"
     "\n"
-    "VMs are found by their structure; no symbols and no addresses are needed. With -v it says "
+    "VMs are numbered by their addresses, whatever --sort puts first: --vm takes the number.\n"
+    "\n"
+    "They are found by their structure; no symbols and no addresses are needed. With -v it says "
     "which "
     "layouts were tried, which one was chosen, and on what evidence.\n"
     "\n"
     "Examples:\n"
     "  lua-states\n"
     "      every VM, with its heap walked and checked\n"
+    "  lua-states --sort bytes --limit 20\n"
+    "      of thousands of VMs the twenty with the largest heaps\n"
     "  lua-states --brief -v\n"
     "      which VMs there are and why they are believed, without walking their heaps\n";
 
@@ -261,10 +265,10 @@ const struct command command_table[] = {
                strings_help},
      .run = command_strings,
      .options = {&option_duplicates, &option_limit}},
-    {.shown = {"states", "[--brief]",
+    {.shown = {"states", "[--brief] [--sort ORDER] [--limit N]",
                "the Lua VMs of the target, their heaps and how they were read", states_help},
      .run = command_states,
-     .options = {&option_brief}},
+     .options = {&option_brief, &option_state_sort, &option_limit}},
     {.shown = {"bt", "[THREAD] [--all] [--native] [--locals] [--limit N] [--frames N] [--tid TID]",
                "the Lua stacks: what runs, who resumed it, and where coroutines wait", bt_help},
      .run = command_bt,

@@ -237,11 +237,13 @@ static void page_sums(struct command_context *context, const struct table_list *
   line_words(line, STYLE_PLAIN, " more tables cannot be read whole and are not counted");
 }
 
-static struct table *start(struct command_context *context, const char *first, const char *second) {
+static struct table *start(struct command_context *context, const char *first, const char *second,
+                           bool has_vms) {
   page_blank(context->document);
   struct table *table = page_table(context->document, 0);
   table_column(table, first);
-  if (second) table_column(table, second);
+  if (has_vms) listing_vm_column(context, table);
+  table_column(table, second);
   table_column(table, "bytes");
   table_column(table, "array");
   table_column(table, "hash");
@@ -252,7 +254,7 @@ static struct table *start(struct command_context *context, const char *first, c
 static void page_classes(struct command_context *context, const struct table_list *list) {
   size_t shown = listing_limit(context, list->rows.count, USUAL_CLASSES);
   if (!shown) return;
-  struct table *table = start(context, "class", "tables");
+  struct table *table = start(context, "class", "tables", false);
   for (size_t i = 0; i < shown && !document_stops(context->document, i, shown); i++) {
     const struct sums *sums = list->rows.items[i].sums;
     table_row(table);
@@ -263,13 +265,13 @@ static void page_classes(struct command_context *context, const struct table_lis
     table_cell(table, cell_words(of(context->arena, sums->hash_used, sums->hash_nodes)));
     table_cell(table, cell_bytes(sums->waste));
   }
-  listing_more(context, shown, list->rows.count, "classes");
+  listing_more(context, shown, list->rows.count, "class", "classes");
 }
 
 static void page_tables(struct command_context *context, const struct table_list *list) {
   struct inspect_session *session = context->session;
   if (!list->biggest.count) return;
-  struct table *table = start(context, "", "path");
+  struct table *table = start(context, "", "path", true);
   table_column(table, "class");
   listing_begin(context);
   for (size_t i = 0;
@@ -278,6 +280,7 @@ static void page_tables(struct command_context *context, const struct table_list
     struct table_use use = measure(session, object);
     table_row(table);
     table_cell(table, listing_number(context, object));
+    listing_vm_of(context, table, object);
     table_cell(table, listing_path(context, list->paths[i]));
     table_cell(table, cell_bytes(graph_bytes(&session->heap.graph, object)));
     table_cell(table, cell_words(of(context->arena, use.array_used, use.array_slots)));
@@ -285,7 +288,7 @@ static void page_tables(struct command_context *context, const struct table_list
     table_cell(table, cell_bytes(table_waste(&use)));
     table_cell(table, cell_words(classes_name(&session->classes, &session->heap.graph, object)));
   }
-  listing_more(context, list->biggest.count, list->biggest.offered, "tables");
+  listing_more(context, list->biggest.count, list->biggest.offered, "table", "tables");
 }
 
 static void page_next(struct command_context *context, const struct table_list *list) {

@@ -128,7 +128,7 @@ static void page_vms(struct command_context *context, const struct triage *triag
   if (triage->vms.count <= MOST_VMS) return;
   struct line *line = page_line(context->document, VALUES);
   line_cell(line, STYLE_MUTED, cell_count(triage->vms.count - MOST_VMS));
-  line_words(line, STYLE_MUTED, " more: lua-states");
+  line_words(line, STYLE_MUTED, " more: lua-states --sort bytes");
 }
 
 /* ---- Page: memory -----------------------------------------------------------------------------

@@ -35,6 +35,10 @@ static struct cell cell_real(enum cell_type type, double value) {
 struct cell cell_words(const char *words) {
   return cell_string(CELL_WORDS, words, words ? strlen(words) : 0);
 }
+
+struct cell cell_path(const char *path) {
+  return cell_string(CELL_PATH, path, path ? strlen(path) : 0);
+}
 struct cell cell_text(const char *bytes, size_t size) {
   return cell_string(CELL_TEXT, bytes, size);
 }
@@ -202,6 +206,7 @@ bool cell_show(struct text *text, struct cell cell, bool whole) {
   case CELL_NULL:
     return text_add_string(text, "-");
   case CELL_WORDS:
+  case CELL_PATH:
     return text_add(text, cell.text.bytes, cell.text.size);
   case CELL_TEXT:
     return show_text(text, cell.text.bytes, cell.text.size, '"', whole ? 0 : CELL_TEXT_COLUMNS);

@@ -23,7 +23,9 @@ static const char *pool_string(struct pool *pool, const char *string) {
 
 /* Moves a cell's text into the pool; without memory the cell becomes null. */
 static struct cell pool_cell(struct pool *pool, struct cell cell) {
-  if (cell.type != CELL_WORDS && cell.type != CELL_TEXT && cell.type != CELL_BARE) return cell;
+  if (cell.type != CELL_WORDS && cell.type != CELL_PATH && cell.type != CELL_TEXT &&
+      cell.type != CELL_BARE)
+    return cell;
   cell.text.bytes = arena_copy(&pool->arena, cell.text.bytes, cell.text.size);
   if (cell.text.bytes) return cell;
   pool->failed = true;

@@ -18,6 +18,7 @@
 enum cell_type {
   CELL_NULL,     /* not known                        JSON null     text "-"                     */
   CELL_WORDS,    /* our own words, safe as they are  JSON string   text as it is                */
+  CELL_PATH,     /* the same; if it must be cut, then not at its end                            */
   CELL_TEXT,     /* bytes of the target              JSON escaped  text "quoted" as Lua would   */
   CELL_BARE,     /* the same, without quotes         JSON escaped  text escaped                 */
   CELL_BOOLEAN,  /*                                  JSON true     text yes/no                  */
@@ -41,12 +42,13 @@ struct cell {
     struct {
       const char *bytes;
       size_t size;
-    } text; /* WORDS, TEXT, BARE */
+    } text; /* WORDS, PATH, TEXT, BARE */
   };
 };
 
 struct cell cell_null(void);
-struct cell cell_words(const char *words);             /* NULL gives CELL_NULL */
+struct cell cell_words(const char *words);             /* NULL gives CELL_NULL, */
+struct cell cell_path(const char *path);               /* here, too             */
 struct cell cell_text(const char *bytes, size_t size); /* likewise, and cell_bare */
 struct cell cell_bare(const char *bytes, size_t size);
 struct cell cell_boolean(bool value);

@@ -43,6 +43,26 @@ bool flow_cut(struct text *text, size_t start, size_t columns, char quote) {
   return (!closes || text_add(text, &quote, 1)) && text_add_string(text, FLOW_ELLIPSIS);
 }
 
+bool flow_cut_middle(struct text *text, size_t columns) {
+  enum { LEAST = 6 };
+  size_t wide = text->count ? text_columns(text->items, text->count) : 0;
+  if (wide <= columns) return true;
+  if (columns < LEAST) return flow_cut(text, 0, columns, 0);
+  size_t head = flow_fit(text->items, text->count, (columns - 1) / 3), tail = head;
+  size_t room = columns - 1 - text_columns(text->items, head);
+  for (size_t left = wide - text_columns(text->items, head); left > room;) {
+    size_t unit = flow_unit(text->items + tail, text->count - tail);
+    left -= text_columns(text->items + tail, unit);
+    tail += unit;
+  }
+  struct text whole = *text;
+  *text = (struct text){0};
+  bool fits = text_add(text, whole.items, head) && text_add_string(text, FLOW_ELLIPSIS) &&
+              text_add(text, whole.items + tail, whole.count - tail);
+  vector_free(&whole);
+  return fits;
+}
+
 static bool breaks_at(const char *text, const uint8_t *marks, size_t at) {
   return text[at] == ' ' && (!marks || (marks[at] & FLOW_BREAK));
 }

@@ -24,6 +24,10 @@ size_t flow_fit(const char *text, size_t size, size_t columns);
  * in quotes (`quote` not 0) stays closed: "abc"... */
 bool flow_cut(struct text *text, size_t start, size_t columns, char quote);
 
+/* Cuts the whole text down to `columns` if it is longer, with an ellipsis after its first third: of
+ * a path both the root and the last steps are seen. False: out of memory. */
+bool flow_cut_middle(struct text *text, size_t columns);
+
 /* One row of a wrapped text: [from, end) is shown, the next row starts at `next`. */
 struct flow_row {
   size_t end, next;

@@ -155,6 +155,7 @@ static void put_cell(struct json *json, struct cell cell) {
     check(json, yajl_gen_null(json->generator));
     return;
   case CELL_WORDS:
+  case CELL_PATH:
   case CELL_TEXT:
   case CELL_BARE:
     put_string(json, cell.text.bytes, cell.text.size);

@@ -22,7 +22,8 @@ static bool column_aligns_right(const struct column *column) {
 }
 
 static bool is_text(struct cell cell) {
-  return cell.type == CELL_WORDS || cell.type == CELL_TEXT || cell.type == CELL_BARE;
+  return cell.type == CELL_WORDS || cell.type == CELL_PATH || cell.type == CELL_TEXT ||
+         cell.type == CELL_BARE;
 }
 
 /* Replaces `text` by the cell as shown and returns its columns. */
@@ -107,8 +108,10 @@ static void add_column(struct page *page, struct text *row, struct text *scratch
                        const struct column *columns, size_t index) {
   const struct column *column = &columns[index];
   show_alone(page, scratch, cell);
-  bool added =
-      !scratch->count || flow_cut(scratch, 0, column->width, cell.type == CELL_TEXT ? '"' : 0);
+  bool added = !scratch->count ||
+               (cell.type == CELL_PATH
+                    ? flow_cut_middle(scratch, column->width)
+                    : flow_cut(scratch, 0, column->width, cell.type == CELL_TEXT ? '"' : 0));
   if (index) added = added && text_add(row, "   ", GAP);
   if (!added || !add_cell(row, scratch, column, column_aligns_right(column))) page->failed = true;
 }
