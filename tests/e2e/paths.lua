@@ -47,6 +47,14 @@ by_object[io.stdout] = new "under a userdata"
 by_object[print] = new "under a C function"
 by_object[new "a key"] = true
 
+-- One table under three names, and in an upvalue.
+do
+  local shared = {deep = {leaf = new "under several names"}}
+  by_name, by_another = shared, {inner = {again = shared}}
+  package.loaded.by_module = {shared = shared}
+  function by_upvalue() return shared end
+end
+
 -- Metatables.
 with_metatable = setmetatable({}, new "a metatable")
 two_up = setmetatable({}, setmetatable({}, {__index = new "a metatable's metatable"}))

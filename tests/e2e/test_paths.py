@@ -61,6 +61,26 @@ def test_printed_paths_parse_back(core, entries):
     assert kinds >= {"stack", "registry"}
 
 
+def test_aliases_are_folded(core, entries):
+    """Three names of one table are one chain; the way over the upvalue is another."""
+    address = entries["under several names"]
+    found = printed(core, address, "-k", "4")
+    assert [path["path"] for path in found][0] == "_G.by_name.deep.leaf"
+    assert found[0]["aliases"] == 2
+    others = [path["path"] for path in found[1:]]
+    assert others and not any(
+        path.startswith(("_G.by_another", "package.loaded.by_module"))
+        for path in others
+    )
+    assert any(":upvalue(shared)" in path for path in others)
+    page = inspect(core, "paths", address, "-k", "4").stdout
+    assert page.count("2 more chains are the same by other names of tables on it") == 1
+    # of the table itself, all names are of interest
+    names = printed(core, "_G.by_name", "-k", "3")
+    assert len(names) == 3 and {path["aliases"] for path in names} == {0}
+    assert printed(core, address)[0]["aliases"] == 0
+
+
 @pytest.mark.parametrize(
     "path, description",
     [
