@@ -100,7 +100,41 @@ enum inspect_snapshot {
   INSPECT_SNAPSHOT_HELD, /* do not stop it, as the debugger that calls us holds it stopped      */
 };
 
-/* What to open. Strings belong to the invocation (or to the caller who fills it in). */
+/* A thread of a process, as the debugger that holds it knows it. */
+struct inspect_thread {
+  int64_t tid;
+  uint64_t stack_pointer, program_counter;
+  const uint64_t *registers; /* in the order of the ABI's user_regs_struct, or NULL */
+  size_t register_count;
+};
+
+/* A mapping of a remote process; sorted by address. */
+struct inspect_region {
+  uint64_t start, end, file_offset;
+  const char *path; /* as the target names it, "[heap]" and the like, or NULL */
+  bool readable, writable, executable, shared;
+};
+
+enum inspect_read { INSPECT_READ_GONE = -1, INSPECT_READ_INTERRUPTED = -2 };
+
+/* A process that only the caller can read. The library reads everything that Lua's heaps can lie in
+ * before it looks at it, in blocks, when a command first needs it; the command's progress and
+ * cancelling are those of the reading, too. */
+struct inspect_remote {
+  void *context;
+  /* Reads `size` bytes at `address`, or the first of them; returns how many. 0: the first one
+   * cannot be read, or not all of them at once: a smaller size is tried. INSPECT_READ_GONE: nothing
+   * can be read any more; the command fails. INSPECT_READ_INTERRUPTED: the user does not want to
+   * wait. Called only by the thread that is in inspect_session_open or runs a command. */
+  int64_t (*read)(void *context, uint64_t address, void *buffer, size_t size);
+  int64_t pid;    /* or 0                                             */
+  uint64_t entry; /* AT_ENTRY: an address in the main program, or 0   */
+  const struct inspect_region *regions;
+  size_t region_count;
+};
+
+/* What to open. Strings belong to the invocation (or to the caller who fills it in). What `remote`
+ * and `threads` point to is copied; its callback must be there as long as the session. */
 struct inspect_target {
   const char *core;               /* path of a core file, or NULL                                 */
   int64_t pid;                    /* process to attach to, or 0                                   */
@@ -108,6 +142,9 @@ struct inspect_target {
   const char *sysroot;            /* prefix for the files of the target, or NULL                  */
   const char *layout;             /* a file that tells how Lua's structures lie, or NULL          */
   enum inspect_snapshot snapshot; /* how to read `pid`                                 */
+  const struct inspect_remote *remote;  /* a process to read through the caller, or NULL */
+  const struct inspect_thread *threads; /* of `remote`, or of a `pid` that is HELD, or NULL */
+  size_t thread_count;
 };
 
 /* Parses the shell's command line, `lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]`. argv[0] is the
@@ -138,6 +175,10 @@ INSPECT_API struct inspect_error *inspect_session_open(const struct inspect_targ
                                                        struct inspect_session **result);
 
 INSPECT_API void inspect_session_close(struct inspect_session *session);
+
+/* Whether the memory of a HELD process still is what the session has read: all of it is compared.
+ * True for every other target. */
+INSPECT_API bool inspect_session_is_current(const struct inspect_session *session);
 
 /* Lets a process go on that INSPECT_SNAPSHOT_STOP holds. What was read of it stays. */
 INSPECT_API void inspect_session_resume(struct inspect_session *session);

@@ -6,21 +6,28 @@
 
 #include "layout/file.h"
 
+static struct inspect_error *open_source(const struct inspect_target *target,
+                                         struct source **source) {
+  if (!target->remote && !target->pid)
+    return source_open_core(target->core, target->exe, target->sysroot, source);
+  if (target->remote)
+    TRY(source_open_remote(target->remote, target->exe, target->sysroot, source));
+  else
+    TRY(source_open_process(target->pid, target->snapshot, target->exe, target->sysroot, source));
+  return source_set_threads(*source, target->threads, target->thread_count);
+}
+
 struct inspect_error *inspect_session_open(const struct inspect_target *target,
                                            struct inspect_session **result) {
   *result = NULL;
-  if (!target->core && !target->pid)
+  if (!target->core && !target->pid && !target->remote)
     return error_create(INSPECT_ERROR_USAGE, "lua-inspect --help", "no core file was given");
   struct inspect_session *session = calloc(1, sizeof *session);
   if (!session) return error_no_memory();
   arena_init(&session->arena);
   struct inspect_error *error =
       target->layout ? layout_read_file(target->layout, &session->arena, &session->given) : NULL;
-  if (!error && target->pid)
-    error = source_open_process(target->pid, target->snapshot, target->exe, target->sysroot,
-                                &session->source);
-  else if (!error)
-    error = source_open_core(target->core, target->exe, target->sysroot, &session->source);
+  if (!error) error = open_source(target, &session->source);
   if (error) {
     inspect_session_close(session);
     return error;
@@ -39,6 +46,10 @@ void inspect_session_close(struct inspect_session *session) {
   vector_free(&session->listing);
   arena_free(&session->arena);
   free(session);
+}
+
+bool inspect_session_is_current(const struct inspect_session *session) {
+  return source_is_current(session->source);
 }
 
 void inspect_session_resume(struct inspect_session *session) { source_resume(session->source); }
@@ -155,6 +166,7 @@ static struct inspect_error *detect(struct inspect_session *session, bool is_bri
                                     const struct work *work) {
   if (session->is_broken_off) close_heap(session);
   if (!session->is_open) {
+    TRY(source_fetch(session->source, work));
     TRY(heap_open(&session->heap, session->source));
     session->is_open = true;
   }

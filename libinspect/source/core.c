@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "source/core.h"
 #include "source/debug_info.h"
+#include "source/remote.h"
 #include "source/unwind.h"
 
 static const char make_core_hint[] =
@@ -246,6 +247,7 @@ struct inspect_error *source_open_core(const char *path, const char *exe, const 
 void source_close(struct source *source) {
   if (!source) return;
   source_free_process(source);
+  source_free_remote(source);
   if (source->elf) {
     source_free_unwind(source);
     source_free_symbols(source);

@@ -18,6 +18,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -58,8 +59,7 @@ static struct inspect_error *make_plan(int64_t pid, bool is_child, struct proces
   return error;
 }
 
-/* Copying must not bring the machine, and the process with it, to the end of its memory. */
-static struct inspect_error *check_room(int64_t pid, uint64_t bytes) {
+struct inspect_error *process_check_room(const char *name, uint64_t bytes) {
   unsigned long long available = 0; /* kilobytes */
   char line[128];
   FILE *file = fopen("/proc/meminfo", "re");
@@ -69,8 +69,8 @@ static struct inspect_error *check_room(int64_t pid, uint64_t bytes) {
   if (!available || bytes / 1024 < available / 10 * 9) return NULL;
   return error_create(INSPECT_ERROR_SYSTEM,
                       "dump it to a disk with `gcore -o FILE PID`, and read the core",
-                      "process %lld has %llu MB to be copied, but only %llu MB of memory are free",
-                      (long long)pid, (unsigned long long)(bytes / 1000000), available / 1000);
+                      "%s has %llu MB to be copied, but only %llu MB of memory are free", name,
+                      (unsigned long long)(bytes / 1000000), available / 1000);
 }
 
 /* Plans again, and reads; `pid` is the process or its child, `old` what was prepared, or NULL. */
@@ -78,7 +78,7 @@ static struct inspect_error *read_now(struct source *source, int64_t pid,
                                       struct process_plan *old) {
   struct source_process *process = source->process;
   TRY(make_plan(pid, pid != source->pid, &process->maps, &process->plan));
-  TRY(check_room(source->pid, process->plan.bytes));
+  TRY(process_check_room(source->name, process->plan.bytes));
   TRY(process_place_plan(&process->plan, old));
   return process_copy(pid, &process->plan, &process->gaps);
 }
@@ -205,7 +205,7 @@ static struct inspect_error *take_stopped(struct source *source, bool warms) {
   struct process_maps maps = {0};
   struct process_plan plan = {0};
   struct inspect_error *error = make_plan(source->pid, false, &maps, &plan);
-  if (!error) error = check_room(source->pid, plan.bytes);
+  if (!error) error = process_check_room(source->name, plan.bytes);
   if (!error) error = process_place_plan(&plan, NULL);
   if (!error && warms) process_warm_plan(&plan);
   if (!error) error = run_tracer(source, &plan);
@@ -309,9 +309,8 @@ static size_t cut_area(const struct process_area *area, const struct process_gap
   return count;
 }
 
-static bool keep_segments(struct source *source) {
-  const struct process_plan *plan = &source->process->plan;
-  const struct process_gaps *gaps = &source->process->gaps;
+bool source_keep_segments(struct source *source, const struct process_plan *plan,
+                          const struct process_gaps *gaps) {
   size_t count = 0, gap = 0;
   for (size_t i = 0; i < plan->areas.count; i++)
     count += cut_area(&plan->areas.items[i], gaps, &gap, NULL);
@@ -328,8 +327,7 @@ static bool keep_segments(struct source *source) {
   return true;
 }
 
-static bool keep_mappings(struct source *source) {
-  const struct process_maps *maps = &source->process->maps;
+bool source_keep_mappings(struct source *source, const struct process_maps *maps) {
   source->mappings = arena_alloc(&source->arena, (maps->list.count + 1) * sizeof *source->mappings);
   for (size_t i = 0; source->mappings && i < maps->list.count; i++) {
     const struct process_mapping *mapping = &maps->list.items[i];
@@ -357,7 +355,10 @@ static struct inspect_error *open_process(struct source *source, const char *exe
     TRY(take_stopped(source, how == INSPECT_SNAPSHOT_COPY));
   else
     TRY(take_running(source));
-  return keep_segments(source) && keep_mappings(source) ? NULL : error_no_memory();
+  struct source_process *process = source->process;
+  bool is_kept = source_keep_segments(source, &process->plan, &process->gaps) &&
+                 source_keep_mappings(source, &process->maps);
+  return is_kept ? NULL : error_no_memory();
 }
 
 struct inspect_error *source_open_process(int64_t pid, enum inspect_snapshot how, const char *exe,
@@ -382,6 +383,55 @@ struct inspect_error *source_open_process(int64_t pid, enum inspect_snapshot how
     *result = NULL;
   }
   return error;
+}
+
+/* ---- Later ----------------------------------------------------------------------------------- */
+
+static bool is_same_plan(const struct process_plan *a, const struct process_plan *b) {
+  if (a->areas.count != b->areas.count || a->ranges.count != b->ranges.count) return false;
+  for (size_t i = 0; i < a->areas.count; i++)
+    if (a->areas.items[i].start != b->areas.items[i].start ||
+        a->areas.items[i].end != b->areas.items[i].end)
+      return false;
+  for (size_t i = 0; i < a->ranges.count; i++)
+    if (a->ranges.items[i].start != b->ranges.items[i].start ||
+        a->ranges.items[i].end != b->ranges.items[i].end)
+      return false;
+  return true;
+}
+
+/* A page that could not be read then is no segment; it must not be readable now. */
+static bool is_same_memory(const struct source *source, uint8_t *buffer, size_t size) {
+  const struct process_plan *plan = &source->process->plan;
+  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+  for (size_t i = 0; i < plan->ranges.count; i++) {
+    const struct process_range *range = &plan->ranges.items[i];
+    for (uint64_t at = range->start; at < range->end;) {
+      size_t wanted = range->end - at < size ? (size_t)(range->end - at) : size;
+      size_t read = process_read(source->pid, at, buffer, wanted);
+      bool was_read = source_segment_at(source, at) != NULL;
+      if (was_read != (read > 0)) return false;
+      if (was_read && memcmp(buffer, range->bytes + (at - range->start), read) != 0) return false;
+      at += was_read ? read : page - at % page;
+    }
+  }
+  return true;
+}
+
+bool source_is_current(const struct source *source) {
+  enum { BUFFER = 1 << 20 };
+  if (!source->process || source->process->how != INSPECT_SNAPSHOT_HELD) return true;
+  struct process_maps maps = {0};
+  struct process_plan plan = {0};
+  uint8_t *buffer = malloc(BUFFER);
+  struct inspect_error *error = make_plan(source->pid, false, &maps, &plan);
+  bool is_current = buffer && !error && is_same_plan(&plan, &source->process->plan) &&
+                    is_same_memory(source, buffer, BUFFER);
+  inspect_error_free(error);
+  process_free_plan(&plan);
+  process_free_maps(&maps);
+  free(buffer);
+  return is_current;
 }
 
 void source_free_process(struct source *source) {

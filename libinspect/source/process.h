@@ -163,4 +163,18 @@ MUST_CHECK struct inspect_error *process_fork(int64_t pid, const struct process_
 /* Kills the child, and makes the process forget it. Stops the process once more. */
 void process_end_child(int64_t pid, const struct process_child *child);
 
+/* ---- process.c ------------------------------------------------------------------------------- */
+
+/* What was read, without the gaps, as the segments of the source. Plan and gaps must live as long
+ * as it. False: out of memory. */
+bool source_keep_segments(struct source *source, const struct process_plan *plan,
+                          const struct process_gaps *gaps);
+
+/* The files among the mappings as those of the source; the paths must live as long as it. */
+bool source_keep_mappings(struct source *source, const struct process_maps *maps);
+
+/* Whether so many bytes of a target can be copied: that must not bring the machine, and a process
+ * on it, to the end of its memory. */
+MUST_CHECK struct inspect_error *process_check_room(const char *name, uint64_t bytes);
+
 #endif

@@ -10,6 +10,7 @@
 #define SOURCE_SOURCE_H
 
 #include "base/arena.h"
+#include "base/work.h"
 #include "inspect.h"
 
 enum source_kind { SOURCE_CORE, SOURCE_PROCESS, SOURCE_REMOTE };
@@ -70,6 +71,7 @@ struct source {
   struct arena arena;             /* owns the arrays above                                   */
   struct source_elf *elf;         /* core.c's and symbols.c's own data; NULL for mock memory */
   struct source_process *process; /* process.c's own data; NULL for cores */
+  struct source_remote *remote;   /* remote.c's own data, or NULL */
 };
 
 /* Opens an ELF core and maps it. `exe` and `sysroot` as in struct inspect_target. The errors tell a
@@ -90,6 +92,22 @@ void source_resume(struct source *source);
 
 /* For how long the process was stopped by us, so far; negative if it was not. */
 double source_stopped_seconds(const struct source *source);
+
+/* Opens a target that is read through the host. No memory is readable before source_fetch. */
+MUST_CHECK struct inspect_error *source_open_remote(const struct inspect_remote *remote,
+                                                    const char *exe, const char *sysroot,
+                                                    struct source **result);
+
+/* Reads all memory of a remote target, once; nothing for others. INTERRUPTED: what was read stays,
+ * and the next call goes on from there. */
+MUST_CHECK struct inspect_error *source_fetch(struct source *source, const struct work *work);
+
+/* Whether a process that a debugger holds is as it was when it was read; true for others. */
+bool source_is_current(const struct source *source);
+
+/* Replaces the threads by those that a debugger knows, if there are any; copies them. */
+MUST_CHECK struct inspect_error *
+source_set_threads(struct source *source, const struct inspect_thread *threads, size_t count);
 
 void source_close(struct source *source);
 

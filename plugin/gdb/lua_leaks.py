@@ -1,6 +1,7 @@
 """Lua heap analysis in gdb: `source plugin/gdb/lua_leaks.py`, then `lua-leaks`.
 
-Works on the core that is loaded, however it was loaded, and follows the user to another one.
+Works on the core or the process that is loaded, however it was loaded, and follows the user to
+another one. A process of this machine is read from /proc; one behind `target remote` through gdb.
 This file is the adapter, the only one that knows gdb; the commands are in ../lua_inspect/.
 """
 
@@ -10,14 +11,23 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import gdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 try:
     from lua_inspect import commands
-    from lua_inspect.host import Command, HostError, Target
+    from lua_inspect.host import (
+        REGISTERS,
+        Command,
+        Gone,
+        HostError,
+        Process,
+        Region,
+        Target,
+        Thread,
+    )
 finally:
     del sys.path[0]
 
@@ -68,21 +78,144 @@ def sysroot() -> Optional[str]:
     return value if value and os.path.isdir(value) and value != "/" else None
 
 
+class Changes:
+    """Counts what may have changed the memory or the threads of a process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        for name in (
+            "cont",
+            "stop",
+            "exited",
+            "inferior_call",
+            "memory_changed",
+            "register_changed",
+        ):
+            getattr(gdb.events, name).connect(self._changed)
+
+    def _changed(self, event: Any) -> None:
+        del event
+        self.count += 1
+
+
+def program() -> Optional[str]:
+    """The program's file, if it is one of this machine."""
+    path = gdb.current_progspace().filename
+    return path if path and not path.startswith("target:") else None
+
+
+def check_stands_still(inferior: Any) -> None:
+    for thread in inferior.threads():
+        if thread.is_running():
+            raise HostError(
+                f"thread {thread.num} of process {inferior.pid} is running",
+                "stop all threads: `interrupt -a`",
+            )
+
+
+REGION = re.compile(
+    r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)"
+    r"\s+([r-][w-][x-][ps-]) *(.*)$",
+    re.MULTILINE,
+)
+
+
+def regions() -> List[Region]:
+    """The mappings of a remote process, which gdb reads from /proc there."""
+    try:
+        text: str = gdb.execute("info proc mappings", to_string=True)
+    except gdb.error:
+        return []
+    found = []
+    for start, end, offset, permissions, path in REGION.findall(text):
+        places = int(start, 16), int(end, 16)
+        found.append(Region(*places, int(offset, 16), permissions, path))
+    return found
+
+
+def entry() -> int:
+    try:
+        text: str = gdb.execute("info auxv", to_string=True)
+    except gdb.error:
+        return 0
+    match = re.search(r"^9 +AT_ENTRY .* 0x([0-9a-f]+)$", text, re.MULTILINE)
+    return int(match[1], 16) if match else 0
+
+
+def register(frame: Any, name: str) -> int:
+    try:
+        return int(frame.read_register(name)) & 0xFFFFFFFFFFFFFFFF
+    except (ValueError, gdb.error):
+        return 0
+
+
+def describe(thread: Any) -> Thread:
+    thread.switch()
+    frame = gdb.newest_frame()
+    architecture = frame.architecture().name()
+    family = {"i386:x86-64": "x86_64", "i386": "i386"}.get(architecture, "")
+    registers = [register(frame, name) for name in REGISTERS.get(family, ())]
+    return Thread(
+        tid=thread.ptid[1] or thread.ptid[2],
+        stack_pointer=register(frame, "sp"),
+        program_counter=register(frame, "pc"),
+        registers=tuple(registers),
+    )
+
+
+def threads(inferior: Any) -> List[Thread]:
+    """All threads; what the user has selected stays selected."""
+    selected, frame = gdb.selected_thread(), gdb.selected_frame()
+    try:
+        found = [describe(thread) for thread in inferior.threads() if thread.is_valid()]
+    finally:
+        selected.switch()
+        frame.select()
+    return sorted(found, key=lambda thread: thread.tid)
+
+
 class GdbHost:
+    def __init__(self) -> None:
+        self._changes = Changes()
+
     def target(self) -> Target:
-        connection = gdb.selected_inferior().connection
+        inferior = gdb.selected_inferior()
+        connection = inferior.connection
         if connection is not None and connection.type == "core":
             path = core_path(connection.description)
-            return Target(path, gdb.current_progspace().filename, sysroot())
-        if gdb.selected_inferior().pid:
-            raise HostError(
-                "the inferior is a process, not a core file",
-                "save it with `gcore FILE`, then load it with `core-file FILE`",
-            )
+            return Target(path, exe=program(), sysroot=sysroot())
+        if connection is not None and inferior.pid:
+            return self._process(inferior, connection)
         core = None if gdb.current_progspace().filename else core_argument()
         if core is not None:
-            return Target(core, None, sysroot())
+            return Target(core, sysroot=sysroot())
         raise HostError("no core file is loaded", "load one with `core-file FILE`")
+
+    def _process(self, inferior: Any, connection: Any) -> Target:
+        check_stands_still(inferior)
+        remote = ""
+        if connection.type != "native":
+            remote = f"{connection.type} {connection.details} {connection.num} "
+        return Target(
+            None, inferior.pid, remote, self._changes.count, program(), sysroot()
+        )
+
+    def process(self) -> Process:
+        inferior = gdb.selected_inferior()
+        if inferior.connection.type == "native":
+            return Process(threads(inferior))
+
+        def read(address: int, size: int) -> bytes:
+            if not inferior.is_valid() or not inferior.pid:
+                raise Gone
+            try:
+                return bytes(inferior.read_memory(address, size))
+            except gdb.MemoryError:
+                return b""
+            except gdb.error:
+                raise Gone from None
+
+        return Process(threads(inferior), regions(), entry(), read)
 
     def thread(self) -> Optional[int]:
         thread = gdb.selected_thread()

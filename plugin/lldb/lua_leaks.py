@@ -1,6 +1,7 @@
 """Lua heap analysis in lldb: `command script import plugin/lldb/lua_leaks.py`, then `lua-leaks`.
 
-Works on the core that is loaded, however it was loaded, and follows the user to another one.
+Works on the core or the process that is loaded, however it was loaded, and follows the user to
+another one. A process of this machine is read from /proc; a remote one through lldb.
 This file is the adapter, the only one that knows lldb; the commands are in ../lua_inspect/.
 
 lldb collects what a command prints and shows it when the command has ended; what is said on the
@@ -10,6 +11,7 @@ way (progress) goes to its error file at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -20,7 +22,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 try:
     from lua_inspect import commands
     from lua_inspect.cores import is_core, same_memory
-    from lua_inspect.host import Command, HostError, Target
+    from lua_inspect.host import (
+        REGISTERS,
+        Command,
+        Gone,
+        HostError,
+        Process,
+        Region,
+        Target,
+        Thread,
+    )
 finally:
     del sys.path[0]
 
@@ -85,6 +96,85 @@ def put(file: Any, text: str) -> None:
     file.Flush()
 
 
+def status_field(pid: int, name: str) -> int:
+    """A number in /proc/PID/status, 0 if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:
+        return 0
+    match = re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
+def is_local(process: Any) -> bool:
+    """Whether it is a process of this machine. lldb holds those through a server that it has
+    started itself; one that the user has connected to may be anywhere."""
+    tracer = status_field(process.GetProcessID(), "TracerPid")
+    return bool(tracer) and status_field(tracer, "PPid") == os.getpid()
+
+
+def check_stands_still(process: Any) -> None:
+    if process.GetState() in (lldb.eStateStopped, lldb.eStateCrashed):
+        return
+    state = lldb.SBDebugger.StateAsCString(process.GetState())
+    raise HostError(
+        f"process {process.GetProcessID()} is {state}, not stopped",
+        "stop it: `process interrupt`",
+    )
+
+
+def region(info: Any) -> Region:
+    permissions = "".join(
+        letter if has() else "-"
+        for letter, has in (
+            ("r", info.IsReadable),
+            ("w", info.IsWritable),
+            ("x", info.IsExecutable),
+        )
+    )
+    start, end = info.GetRegionBase(), info.GetRegionEnd()
+    return Region(start, end, 0, permissions + "p", info.GetName() or "")
+
+
+def regions(process: Any) -> List[Region]:
+    """The mappings of a remote process. lldb tells no offsets in files; where the mappings of a
+    file begin is what the library needs, the others count from there."""
+    found: List[Region] = []
+    bases: Dict[str, int] = {}
+    listing = process.GetMemoryRegions()
+    info = lldb.SBMemoryRegionInfo()
+    for index in range(listing.GetSize()):
+        if listing.GetMemoryRegionAtIndex(index, info) and info.IsMapped():
+            each = region(info)
+            base = bases.setdefault(each.path, each.start)
+            offset = each.start - base if each.path.startswith("/") else 0
+            found.append(
+                Region(each.start, each.end, offset, each.permissions, each.path)
+            )
+    return found
+
+
+def entry(target: Any) -> int:
+    module = target.FindModule(target.GetExecutable())
+    address = module.GetObjectFileEntryPointAddress().GetLoadAddress(target)
+    return 0 if address == lldb.LLDB_INVALID_ADDRESS else int(address)
+
+
+def register(frame: Any, name: str) -> int:
+    value = frame.FindRegister("rflags" if name == "eflags" else name)
+    return int(value.GetValueAsUnsigned()) if value.IsValid() else 0
+
+
+def describe(thread: Any, family: str) -> Thread:
+    frame = thread.GetFrameAtIndex(0)
+    return Thread(
+        tid=thread.GetThreadID(),
+        stack_pointer=frame.GetSP(),
+        program_counter=frame.GetPC(),
+        registers=tuple(register(frame, name) for name in REGISTERS.get(family, ())),
+    )
+
+
 class LldbHost:
     def __init__(self, debugger: Any) -> None:
         self.debugger = debugger
@@ -97,12 +187,33 @@ class LldbHost:
             raise HostError(
                 "no core file is loaded", "load one with `target create --core FILE`"
             )
-        if process.GetPluginName() != "elf-core":
-            raise HostError(
-                "the inferior is a process, not a core file",
-                "save it with `process save-core FILE`, then load that",
-            )
-        return Target(core_path(process), program(target), self._sysroot())
+        exe, sysroot = program(target), self._sysroot()
+        if process.GetPluginName() == "elf-core":
+            return Target(core_path(process), exe=exe, sysroot=sysroot)
+        check_stands_still(process)
+        remote = "" if is_local(process) else f"remote {process.GetUniqueID()} "
+        pid, stops = process.GetProcessID(), process.GetStopID(True)
+        return Target(None, pid, remote, stops, exe, sysroot)
+
+    def process(self) -> Process:
+        target = self.debugger.GetSelectedTarget()
+        process = target.GetProcess()
+        family = target.GetTriple().split("-")[0].replace("i686", "i386")
+        threads = sorted(
+            (describe(thread, family) for thread in process),
+            key=lambda thread: thread.tid,
+        )
+        if is_local(process):
+            return Process(threads)
+
+        def read(address: int, size: int) -> bytes:
+            error = lldb.SBError()
+            content = process.ReadMemory(address, size, error)
+            if not content and process.GetState() != lldb.eStateStopped:
+                raise Gone
+            return content or b""
+
+        return Process(threads, regions(process), entry(target), read)
 
     def _sysroot(self) -> Optional[str]:
         """The folder given with `platform select --sysroot`."""

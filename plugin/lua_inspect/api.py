@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Dict, List, Optional, Tuple, Type, Union
 
 from . import commands, library
-from .host import HostError
+from .host import HostError, Target
 from .library import Cursors, Error, Io
 from .objects import CLASSES, GRAPH, NO_OBJECT, Object, Objects
 from .worker import Patience
@@ -63,15 +63,19 @@ def open(
     27491
     """
     files = [None if file is None else str(file) for file in (exe, sysroot, layout)]
-    opened = _loaded().open(str(core), *files)
+    place = library.Place(
+        Target(str(core)), exe=files[0], sysroot=files[1], layout=files[2]
+    )
+    opened = _loaded().open(place)
     return Session(opened, str(core), is_owner=True)
 
 
 def current() -> Session:
-    """The session of the core that the debugger has loaded: the one that its commands use, so that
-    what they found out is known. Ends when another core is loaded or the file changes; ask again.
+    """The session of the core or process that the debugger has loaded: the one that its commands
+    use, so that what they found out is known. Ends when another core is loaded, the file changes or
+    the process runs; ask again.
 
-    Raises Error outside a debugger, or if no core is loaded.
+    Raises Error outside a debugger, or if nothing is loaded.
 
     >>> lua_inspect.current().run("states")["vms"][0]["release"]
     '5.4.4'
@@ -85,8 +89,9 @@ def current() -> Session:
             "in gdb: source plugin/gdb/lua_leaks.py",
         )
     try:
-        session = plugin.current()
-        return Session(session, plugin.host.target().core, is_owner=False)
+        session, target = plugin.current()
+        core = target.core or f"process {target.pid}"
+        return Session(session, core, is_owner=False)
     except HostError as error:
         raise Error("target", error.message, error.hint) from None
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from pathlib import Path
-from typing import Callable, Deque, List, Optional, Tuple
+from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
 
 from .host import Host, HostError, Target
 from .library import (
@@ -28,20 +28,34 @@ from .library import (
     Library,
     LibraryError,
     Option,
+    Place,
     Session,
     load,
 )
-from .worker import start
+from .worker import errands, start
 
 INTERRUPTED = 130
 FAILED = 2
 PROGRESS_AFTER = 1.0  # seconds before a progress line appears
+Files = Tuple[Optional[str], Optional[str], Optional[str]]  # exe, sysroot, layout
+
 LITTLE = 0.02  # of a phase: too little to tell the time that is left
 SESSIONS = 2  # kept open: two inferiors with a core each do not evict each other
 
-SessionKey = Tuple[str, int, int, Optional[str], Optional[str], Optional[str], int]
-# From core, exe, sysroot and layout to a session.
-Opener = Callable[[str, Optional[str], Optional[str], Optional[str]], Session]
+
+class SessionKey(NamedTuple):
+    """What a session was opened from. What is at one place in another version is another target:
+    a core that changed on disk, a process that ran."""
+
+    place: str
+    version: Tuple[int, ...]
+    exe: Optional[str]
+    sysroot: Optional[str]
+    layout: Optional[str]
+    layout_version: int
+
+    def supersedes(self, other: SessionKey) -> bool:
+        return self.place == other.place and self.version != other.version
 
 
 class Refused(HostError):
@@ -65,7 +79,6 @@ class Run:
         self._started = time.monotonic()
         self._pieces: Deque[str] = deque()
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._wake = threading.Event()
         self._progress = ""
         self._phase = ""
         self._phase_started = 0.0
@@ -88,7 +101,7 @@ class Run:
 
     def _take_output(self, piece: bytes) -> bool:
         self._pieces.append(self._decoder.decode(piece))
-        self._wake.set()
+        errands.wake.set()
         return not self._closed
 
     def _take_diagnostic(self, text: bytes) -> None:
@@ -96,8 +109,9 @@ class Run:
 
     def _take_progress(self, phase: str, share: float) -> None:
         """As "marking 45 %, 3 s left", in the form of the shell."""
-        if phase != self._phase:
-            self._phase, self._phase_started = phase, time.monotonic()
+        name = phase.partition(",")[0]  # a speed may follow
+        if name != self._phase:
+            self._phase, self._phase_started = name, time.monotonic()
         line = f"{phase} {100 * share:3.0f} %" if share >= 0 else phase
         if share >= LITTLE:
             elapsed = time.monotonic() - self._phase_started
@@ -113,7 +127,7 @@ class Run:
         except BaseException as error:
             self.failure = error
         self._finished = True
-        self._wake.set()
+        errands.wake.set()
 
     # On the host's thread.
 
@@ -124,8 +138,9 @@ class Run:
         """Carries output to the host until the command's thread is done."""
         while True:
             try:
-                self._wake.wait(0.1)
-                self._wake.clear()
+                errands.wake.wait(0.1)
+                errands.wake.clear()
+                errands.run()
                 finished = self._finished
                 self._print()
                 if finished:
@@ -164,7 +179,7 @@ class Run:
     def finish(self) -> None:
         """Ends a command that said all it had to say on the host's thread."""
         self._finished = True
-        self._wake.set()
+        errands.wake.set()
         self.carry()
         self.end()
 
@@ -185,6 +200,20 @@ class Run:
             self.host.diagnose(self.diagnostics)
 
 
+def _place(target: Target) -> Tuple[str, Tuple[int, ...]]:
+    """Where a target is, and which version of it is there."""
+    if target.core is None:
+        return f"{target.remote}process {target.pid}", (target.generation,)
+    try:
+        status = os.stat(target.core)
+    except OSError as error:
+        raise HostError(
+            f"{target.core}: {error.strerror}",
+            "load the core again",
+        ) from None
+    return target.core, (status.st_mtime_ns, status.st_size)
+
+
 def _changed(path: Optional[str]) -> int:
     """When the file was changed last; 0 if there is none: opening it will say so."""
     try:
@@ -199,34 +228,33 @@ class Sessions:
     def __init__(self) -> None:
         self._open: OrderedDict[SessionKey, Session] = OrderedDict()
 
-    def key(
-        self, target: Target, files: Tuple[Optional[str], Optional[str], Optional[str]]
-    ) -> SessionKey:
+    @staticmethod
+    def key(target: Target, files: Files) -> SessionKey:
         """`files` are what the user gave as --exe, --sysroot and --layout."""
-        try:
-            status = os.stat(target.core)
-        except OSError as error:
-            raise HostError(
-                f"{target.core}: {error.strerror}",
-                "load the core again",
-            ) from None
         exe, sysroot, layout = files
-        return (
-            target.core,
-            status.st_mtime_ns,
-            status.st_size,
+        return SessionKey(
+            *_place(target),
             exe or target.exe,
             sysroot or target.sysroot,
             layout,
             _changed(layout),
         )
 
-    def get(self, key: SessionKey, open_it: Opener) -> Session:
-        for other in [k for k in self._open if k[0] == key[0] and k[1:3] != key[1:3]]:
+    def has(self, key: SessionKey) -> bool:
+        """Whether there is a session that still says what is true. Not every debugger tells when
+        the user writes to a process's memory: that is looked at."""
+        session = self._open.get(key)
+        if session is not None and not session.has_same_memory():
+            self._open.pop(key).close()
+            session = None
+        return session is not None
+
+    def get(self, key: SessionKey, open_it: Callable[[], Session]) -> Session:
+        for other in [other for other in self._open if key.supersedes(other)]:
             self._open.pop(other).close()
         session = self._open.get(key)
         if session is None:
-            session = open_it(key[0], key[3], key[4], key[5])
+            session = open_it()
             self._open[key] = session
         self._open.move_to_end(key)
         while len(self._open) > SESSIONS:
@@ -243,11 +271,30 @@ class Plugin:
         self.sessions = Sessions()
         self._thread: Optional[threading.Thread] = None
 
-    def current(self) -> Session:
-        """The session of the core that is loaded, as a command without --exe has it."""
+    def current(self) -> Tuple[Session, Target]:
+        """The session of what is loaded, as a command without --exe has it."""
         self._check_idle()
-        key = self.sessions.key(self.host.target(), (None, None, None))
-        return self.sessions.get(key, self.library.open)
+        target = self.host.target()
+        key = self.sessions.key(target, (None, None, None))
+        place = self._described(target, key)
+        session = self.sessions.get(key, lambda: self.library.open(place))
+        if target.core is None:
+            session.is_current = lambda: self._is_current(target)
+        return session, target
+
+    def _is_current(self, target: Target) -> bool:
+        """Whether a process has not run since it was that target."""
+        try:
+            return self.host.target() == target
+        except HostError:
+            return False
+
+    def _described(self, target: Target, key: SessionKey) -> Place:
+        """What a session of the target is opened from."""
+        process = None
+        if target.core is None and not self.sessions.has(key):
+            process = self.host.process()
+        return Place(target, process, key.exe, key.sysroot, key.layout)
 
     def _check_idle(self) -> None:
         if self._thread and self._thread.is_alive():
@@ -274,18 +321,17 @@ class Plugin:
             return None
 
     def _run(self, invocation: Invocation) -> None:
-        key: Optional[SessionKey] = None
-        if invocation.needs_session():
-            key = self.sessions.key(self.host.target(), invocation.files())
         run = Run(self.host, invocation.quiet())
         io = run.io()
-
-        def open_it(core: str, *files: Optional[str]) -> Session:
-            exe, sysroot, layout = files
-            return invocation.open(core, exe, sysroot, layout, io)
+        if invocation.needs_session():
+            target = self.host.target()
+            key = self.sessions.key(target, invocation.files())
+            place = self._described(target, key)
 
         def work() -> int:
-            session = self.sessions.get(key, open_it) if key else None
+            if not invocation.needs_session():
+                return invocation.run(None, io)
+            session = self.sessions.get(key, lambda: invocation.open(place, io))
             return invocation.run(session, io)
 
         self._thread = run.start(work)

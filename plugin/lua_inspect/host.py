@@ -1,13 +1,13 @@
 """What a host - the debugger that the plugin runs in - must offer.
 
-A host says which core is loaded and takes text; it knows nothing of Lua, and the commands know
+A host says what is loaded, reads what only it can read, and takes text; it knows nothing of Lua, and the commands know
 nothing of the debugger. All methods are called on the debugger's own thread only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import List, Optional, Protocol
+from dataclasses import dataclass, field
+from typing import Callable, List, Optional, Protocol, Tuple
 
 
 class HostError(Exception):
@@ -19,13 +19,69 @@ class HostError(Exception):
         self.hint = hint
 
 
+class Gone(Exception):
+    """The target cannot be read any more: the connection has ended, or the process."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """What the user has loaded in the debugger."""
+    """What the user has loaded in the debugger: a core file or a process that stands still.
 
-    core: str
+    A process of this machine is read by the library, from /proc/PID/mem; a remote one through the
+    debugger.
+    """
+
+    core: Optional[str] = None
+    pid: int = 0
+    remote: str = ""  # what tells connections apart; "" on this machine
+    # Another number whenever the process may have changed: it ran, or its memory was written to.
+    generation: int = 0
     exe: Optional[str] = None  # the program's file, if the debugger knows one
     sysroot: Optional[str] = None  # prefix for the target's files, if the user set one
+
+
+@dataclass(frozen=True)
+class Region:
+    """A mapping of a remote process."""
+
+    start: int
+    end: int
+    offset: int  # in the file
+    permissions: str  # "rw-p", as in /proc/PID/maps
+    path: str  # "" if there is none, "[heap]" and the like
+
+
+@dataclass(frozen=True)
+class Thread:
+    tid: int
+    stack_pointer: int
+    program_counter: int
+    registers: Tuple[
+        int, ...
+    ] = ()  # in the order of user_regs_struct, if that is known
+
+
+@dataclass(frozen=True)
+class Process:
+    """What only the debugger knows of a process."""
+
+    threads: List[Thread] = field(default_factory=list)
+    # Of a remote one:
+    regions: List[Region] = field(default_factory=list)
+    entry: int = 0  # AT_ENTRY, 0 if it is not known
+    # Bytes from an address on, at most as many as wanted; none if the first cannot be read.
+    # Raises Gone, and KeyboardInterrupt.
+    read: Callable[[int, int], bytes] = lambda address, size: b""
+
+
+# The order of registers in user_regs_struct, by the names that debuggers have for them.
+REGISTERS = {
+    "x86_64": (
+        "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax "
+        "rip cs eflags rsp ss fs_base gs_base ds es fs gs"
+    ).split(),
+    "i386": "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs eflags esp ss".split(),
+}
 
 
 class Command(Protocol):
@@ -43,7 +99,10 @@ class Command(Protocol):
 
 class Host(Protocol):
     def target(self) -> Target:
-        """The core that is loaded now. Raises HostError if there is none."""
+        """What is loaded now. Raises HostError if it is nothing that can be read, or if it runs."""
+
+    def process(self) -> Process:
+        """What the debugger knows of the process that `target` tells of. Raises HostError."""
 
     def thread(self) -> Optional[int]:
         """The native thread that the user has selected, as the kernel numbers it."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from .host import Gone, Process, Target
+from .worker import errands
 
 ABI = 2  # INSPECT_ABI of the inspect.h that this file was written from
 
@@ -20,6 +24,11 @@ _OUTPUT = ctypes.CFUNCTYPE(
 _DIAGNOSTIC = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _PROGRESS = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_double)
 _CANCELLED = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
+_READ = ctypes.CFUNCTYPE(
+    ctypes.c_int64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t
+)
+_SNAPSHOT_HELD = 4
+_READ_GONE, _READ_INTERRUPTED = -1, -2
 
 
 class _Io(ctypes.Structure):
@@ -33,6 +42,40 @@ class _Io(ctypes.Structure):
     ]
 
 
+class _Thread(ctypes.Structure):
+    _fields_ = [
+        ("tid", ctypes.c_int64),
+        ("stack_pointer", ctypes.c_uint64),
+        ("program_counter", ctypes.c_uint64),
+        ("registers", ctypes.POINTER(ctypes.c_uint64)),
+        ("register_count", ctypes.c_size_t),
+    ]
+
+
+class _Region(ctypes.Structure):
+    _fields_ = [
+        ("start", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("file_offset", ctypes.c_uint64),
+        ("path", ctypes.c_char_p),
+        ("readable", ctypes.c_bool),
+        ("writable", ctypes.c_bool),
+        ("executable", ctypes.c_bool),
+        ("shared", ctypes.c_bool),
+    ]
+
+
+class _Remote(ctypes.Structure):
+    _fields_ = [
+        ("context", ctypes.c_void_p),
+        ("read", _READ),
+        ("pid", ctypes.c_int64),
+        ("entry", ctypes.c_uint64),
+        ("regions", ctypes.POINTER(_Region)),
+        ("region_count", ctypes.c_size_t),
+    ]
+
+
 class _Target(ctypes.Structure):
     _fields_ = [
         ("core", ctypes.c_char_p),
@@ -41,6 +84,9 @@ class _Target(ctypes.Structure):
         ("sysroot", ctypes.c_char_p),
         ("layout", ctypes.c_char_p),
         ("snapshot", ctypes.c_int),
+        ("remote", ctypes.POINTER(_Remote)),
+        ("threads", ctypes.POINTER(_Thread)),
+        ("thread_count", ctypes.c_size_t),
     ]
 
 
@@ -114,6 +160,7 @@ _FUNCTIONS: _Table = {
         [ctypes.POINTER(_Target), ctypes.POINTER(ctypes.c_void_p)],
     ),
     "inspect_session_close": (None, [ctypes.c_void_p]),
+    "inspect_session_is_current": (ctypes.c_bool, [ctypes.c_void_p]),
     "inspect_invocation_run": (
         ctypes.c_int,
         [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(_Io)],
@@ -318,12 +365,97 @@ def _io_structure(io: Io) -> _Io:
     )
 
 
+@dataclass(frozen=True)
+class Place:
+    """All that a session is opened from."""
+
+    target: Target
+    process: Optional[Process] = None  # of a target that is one
+    exe: Optional[str] = None
+    sysroot: Optional[str] = None
+    layout: Optional[str] = None
+    # The thread that may ask the debugger: the one that makes this.
+    thread: int = field(default_factory=threading.get_ident)
+
+    def structure(self) -> _Target:
+        """As inspect.h has it. What it points to lives as long as it does; the session needs the
+        callback in it."""
+        result = _Target(
+            core=_path(self.target.core),
+            exe=_path(self.exe),
+            sysroot=_path(self.sysroot),
+            layout=_path(self.layout),
+        )
+        process = self.process or Process()
+        threads = (_Thread * len(process.threads))()
+        for row, thread in zip(threads, process.threads):
+            count = len(thread.registers)
+            row.tid = thread.tid
+            row.stack_pointer = thread.stack_pointer
+            row.program_counter = thread.program_counter
+            row.registers = (ctypes.c_uint64 * count)(*thread.registers)
+            row.register_count = count
+        result.threads, result.thread_count = threads, len(threads)
+        if self.target.remote:
+            result.remote = ctypes.pointer(self._remote(process))
+        elif self.target.core is None:
+            result.pid, result.snapshot = self.target.pid, _SNAPSHOT_HELD
+        return result
+
+    def _remote(self, process: Process) -> _Remote:
+        regions = (_Region * len(process.regions))()
+        for row, region in zip(regions, process.regions):
+            row.start, row.end, row.file_offset = (
+                region.start,
+                region.end,
+                region.offset,
+            )
+            row.path = os.fsencode(region.path)
+            row.readable, row.writable, row.executable, row.shared = (
+                letter == wanted for letter, wanted in zip(region.permissions, "rwxs")
+            )
+        return _Remote(
+            read=_READ(_guarded(self._read, _READ_GONE)),
+            pid=self.target.pid,
+            entry=process.entry,
+            regions=regions,
+            region_count=len(regions),
+        )
+
+    def _read(self, _: Any, address: int, buffer: int, size: int) -> int:
+        assert self.process is not None
+        read = self.process.read
+        try:
+            if threading.get_ident() == self.thread:
+                content = read(address, size)
+            else:
+                content = errands.ask(lambda: read(address, size))
+        except Gone:
+            return _READ_GONE
+        except KeyboardInterrupt:
+            return _READ_INTERRUPTED
+        content = content[:size]
+        ctypes.memmove(buffer, content, len(content))
+        return len(content)
+
+
 class Session:
     """An opened target. Used by one thread at a time."""
 
-    def __init__(self, library: Library, handle: ctypes.c_void_p) -> None:
+    def __init__(
+        self, library: Library, handle: ctypes.c_void_p, opened_from: _Target
+    ) -> None:
         self.library = library
         self.handle = handle
+        # False when the target is another one by now; asked on the debugger's own thread.
+        self.is_current: Callable[[], bool] = lambda: True
+        self._opened_from = (
+            opened_from  # its callback is used as long as the session is open
+        )
+
+    def has_same_memory(self) -> bool:
+        """Whether the memory of a process that the debugger holds is what was read."""
+        return bool(self.library.functions.inspect_session_is_current(self.handle))
 
     def close(self) -> None:
         self.library.functions.inspect_session_close(self.handle)
@@ -348,6 +480,7 @@ class Cursors:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._thread = threading.get_ident()
         self._library = session.library
         self._functions = session.library.for_scripts()
 
@@ -359,6 +492,13 @@ class Cursors:
                 "the session is closed",
                 "open the core again: lua_inspect.open(core), "
                 "or lua_inspect.current() in a debugger",
+            )
+        is_own = threading.get_ident() == self._thread
+        if is_own and not self._session.is_current():
+            raise Error(
+                "usage",
+                "the process has run, or was changed, since it was read",
+                "lua_inspect.current() reads it again",
             )
         return self._session
 
@@ -505,16 +645,9 @@ class Invocation:
     def quiet(self) -> bool:
         return bool(self._library.functions.inspect_invocation_quiet(self.handle))
 
-    def open(
-        self,
-        core: str,
-        exe: Optional[str],
-        sysroot: Optional[str],
-        layout: Optional[str],
-        io: Io,
-    ) -> Session:
+    def open(self, place: Place, io: Io) -> Session:
         """Opens a target for this invocation; an error is reported as the invocation asks."""
-        session, error = self._library.try_open(core, exe, sysroot, layout)
+        session, error = self._library.try_open(place)
         if session is None:
             self._library.report(self.handle, error, io)
             raise CommandFailed
@@ -609,31 +742,19 @@ class Library:
             raise self.taken_error(error)
         return Invocation(self, handle)
 
-    def try_open(
-        self,
-        core: str,
-        exe: Optional[str],
-        sysroot: Optional[str],
-        layout: Optional[str],
-    ) -> Tuple[Optional[Session], int]:
+    def try_open(self, place: Place) -> Tuple[Optional[Session], int]:
         """A session, or the handle of an error."""
-        target = _Target(_path(core), 0, _path(exe), _path(sysroot), _path(layout))
+        target = place.structure()
         handle = ctypes.c_void_p()
         error = self.functions.inspect_session_open(
             ctypes.byref(target), ctypes.byref(handle)
         )
-        return (None, error) if error else (Session(self, handle), 0)
+        return (None, error) if error else (Session(self, handle, target), 0)
 
-    def open(
-        self,
-        core: str,
-        exe: Optional[str] = None,
-        sysroot: Optional[str] = None,
-        layout: Optional[str] = None,
-    ) -> Session:
+    def open(self, place: Place) -> Session:
         """Opens a target. Raises Error."""
         self.for_scripts()
-        session, error = self.try_open(core, exe, sysroot, layout)
+        session, error = self.try_open(place)
         if session is None:
             raise self.taken_error(error)
         return session

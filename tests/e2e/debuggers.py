@@ -59,7 +59,7 @@ class Gdb(Debugger):
 
     def interactive(self, core):
         line = ["gdb", "-nx", "-q", "-ex", "set confirm off", "-ex", self.load_plugin]
-        return [*line, "-c", str(core)]
+        return [*line, *(["-c", str(core)] if core else [])]
 
     def mark(self):
         return f"echo {MARK}\\n"
@@ -94,11 +94,12 @@ class Lldb(Debugger):
             file.write("\n".join(lines) + "\n")
         line = [self.program, "-x", "-b"]
         line += ["-O", "settings set interpreter.echo-commands false"]
-        line += ["-o", f"command source --stop-on-error false {file.name}"]
+        line += ["-o", f"command source -e false -c false {file.name}"]
         return [*line, *(["-c", core] if core else []), *([exe] if exe else [])]
 
     def interactive(self, core):
-        return [self.program, "-x", "-o", self.load_plugin, "-c", str(core)]
+        line = [self.program, "-x", "-o", self.load_plugin]
+        return [*line, *(["-c", str(core)] if core else [])]
 
     def mark(self):
         return f"script print({MARK!r})"

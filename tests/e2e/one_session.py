@@ -6,7 +6,8 @@ import sys
 from support import ROOT
 
 sys.path.insert(0, str(ROOT / "plugin"))
-from lua_inspect.library import Io, load  # noqa: E402
+from lua_inspect.host import Target  # noqa: E402
+from lua_inspect.library import ABI, Io, Place, load  # noqa: E402,F401
 
 
 class Refused(Exception):
@@ -30,7 +31,7 @@ class OneSession:
         )
         invocation = self.library.parse(command, arguments, io)
         if not self.session:
-            self.session = invocation.open(self.core, None, None, None, io)
+            self.session = invocation.open(Place(Target(self.core)), io)
         status = invocation.run(self.session, io)
         invocation.free()
         if status > 1:

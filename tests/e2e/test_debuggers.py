@@ -2,18 +2,16 @@
 traceback."""
 
 import json
-import os
-import pty
 import re
-import select
 import shutil
-import subprocess
-import time
 
 import pytest
 
 from debuggers import DEBUGGERS
+from live import working
+from one_session import ABI
 from support import PLUGIN, clean_environment, document, gcore, gdb, gdb_output, inspect
+from terminal import Terminal
 
 COMMANDS = [
     ("leaks", ""),
@@ -41,17 +39,6 @@ COMMANDS = [
 def shell_words(arguments):
     """As a shell would split them, for arguments whose quotes belong to the path."""
     return arguments.replace('"npc*"', "npc*").split()
-
-
-# Holds 1,000 tables; each line it is given doubles them.
-WORK = """
-held = {}
-repeat
-  for i = 1, math.max(1000, #held) do held[#held + 1] = {i} end
-  print "READY"
-  io.stdout:flush()
-until not io.read()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +120,11 @@ def test_two_cores_of_one_process_in_lldb(tmp_path):
     """lldb tells of none where it lies: they are told apart by what is in them."""
     debugger = DEBUGGERS["lldb"]
     first, second = tmp_path / "first.core", tmp_path / "second.core"
-    process = lua_at_work(tmp_path)
-    gcore(process, first)
-    process.stdin.write("\n")
-    process.stdin.flush()
-    process.stdout.readline()
-    gcore(process, second)
-    process.kill()
-    process.communicate()
+    with working(tmp_path) as work:
+        gcore(work.process, first)
+        work.send()
+        work.wait()
+        gcore(work.process, second)
     lines = [debugger.load(first), debugger.load(second)]
     for number in (0, 1, 0):
         lines += [f"target select {number}", "lua-states"]
@@ -251,7 +235,7 @@ def test_library_of_another_release(debugger, stub):
     path = stub("other.so", "-DSTUB_ABI=99")
     result = debugger.run("lua-work", env=with_library(path))
     assert result.stderr.startswith(
-        f"lua-inspect: {path} has interface 99, this plugin needs 2"
+        f"lua-inspect: {path} has interface 99, this plugin needs {ABI}"
     )
     assert "Traceback" not in result.stderr
 
@@ -273,43 +257,14 @@ def test_sessions_are_kept_until_the_core_changes(
     assert runs == ["answer whole run 1", "answer whole run 2", "answer whole run 1"]
 
 
-class Terminal:
-    """A debugger on a terminal: type, and wait for what it says."""
-
-    def __init__(self, debugger, core, library):
-        self.prompt = debugger.prompt
-        line = debugger.interactive(core)
-        self.pid, self.file = pty.fork()
-        if self.pid == 0:
-            os.environ.update(
-                with_library(library), TERM="dumb", COLUMNS="80", LINES="20"
-            )
-            os.execvp(line[0], line)
-        self.text = ""
-
-    def wait_for(self, words, seconds=20):
-        end = time.monotonic() + seconds
-        while words not in self.text:
-            assert time.monotonic() < end, f"no {words!r} in {self.text!r}"
-            if select.select([self.file], [], [], 0.1)[0]:
-                self.text += os.read(self.file, 65536).decode("utf-8", "replace")
-        seen, self.text = self.text.split(words, 1)
-        return seen + words
-
-    def type(self, text):
-        os.write(self.file, text.encode())
-
-    def close(self):
-        os.close(self.file)
-        os.waitpid(self.pid, 0)
-
-
 @pytest.fixture
 def terminal_of(stub, server_core):
     opened = []
 
     def open_terminal(debugger):
-        terminal = Terminal(debugger, server_core.path, stub("stub.so"))
+        library = str(stub("stub.so"))
+        core = server_core.path
+        terminal = Terminal(debugger, core, LUA_INSPECT_LIBRARY=library)
         opened.append(terminal)
         terminal.type("print 6 * 7\n")
         terminal.wait_for(" 42")
@@ -346,21 +301,6 @@ def test_pager_of_gdb_can_be_left(terminal_of, key):
     assert "line 900" not in shown and "Traceback" not in shown
     terminal.type("print 40 + 2\n")
     terminal.wait_for(" = 42")
-
-
-def lua_at_work(folder):
-    """A Lua program that makes some more tables each time it is given a line."""
-    script = folder / "work.lua"
-    script.write_text(WORK)
-    process = subprocess.Popen(
-        ["lua5.4", str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        env=clean_environment(),
-    )
-    assert process.stdout.readline() == "READY\n"
-    return process
 
 
 def test_document_is_one(server_core):
