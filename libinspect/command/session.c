@@ -11,7 +11,7 @@ static struct inspect_error *open_source(const struct inspect_target *target,
   if (!target->remote && !target->pid)
     return source_open_core(target->core, target->exe, target->sysroot, source);
   if (target->remote)
-    TRY(source_open_remote(target->remote, target->exe, target->sysroot, source));
+    TRY(source_open_remote(target, source));
   else
     TRY(source_open_process(target->pid, target->snapshot, target->exe, target->sysroot, source));
   return source_set_threads(*source, target->threads, target->thread_count);

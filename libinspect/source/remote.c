@@ -9,6 +9,9 @@
  *
  *   regions -> plan -> ranges -> blocks: read | too large? a smaller one | one page: a gap
  *
+ * Of a thread's stack only the part in use is fetched: threads have 8 MB each, of which they have
+ * touched a few pages, but which pages exist is not known from afar.
+ *
  * Invariants: segments exist only when all ranges are fetched; what was fetched before an
  * interruption stays, and the next fetch goes on behind it. */
 #include "source/remote.h"
@@ -19,6 +22,7 @@
 
 #include "source/process.h"
 
+enum { MOST_GUARD = 1 << 16, RED_ZONE = 128 };
 enum { PAGE = 4096, BLOCK = 1 << 20, PHASE = 96 };
 
 struct source_remote {
@@ -46,14 +50,37 @@ static struct inspect_error *lost(const struct source *source) {
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
+static bool has_no_file(const struct inspect_region *region) {
+  return !region->path || !*region->path;
+}
+
+/* Where the part of a region begins that may hold anything. A stack made by pthread_create lies
+ * above a small region that nobody may touch; nothing lives below its stack pointer. */
+static uint64_t used_start(const struct inspect_target *target, size_t index) {
+  const struct inspect_region *region = &target->remote->regions[index], *below = region - 1;
+  if (!index || !has_no_file(region) || region->shared || !region->writable) return region->start;
+  if (below->end != region->start || below->end - below->start > MOST_GUARD || below->readable ||
+      below->writable || below->executable)
+    return region->start;
+  uint64_t lowest = UINT64_MAX;
+  for (size_t i = 0; i < target->thread_count; i++) {
+    uint64_t pointer = target->threads[i].stack_pointer;
+    if (pointer >= region->start && pointer < region->end && pointer < lowest) lowest = pointer;
+  }
+  if (lowest == UINT64_MAX || lowest - region->start < RED_ZONE) return region->start;
+  uint64_t start = (lowest - RED_ZONE) / PAGE * PAGE;
+  return start > region->start ? start : region->start;
+}
+
 /* Regions as the kernel would list them; what is not in order is left out. */
-static struct inspect_error *keep_regions(struct source_remote *remote) {
+static struct inspect_error *keep_regions(struct source_remote *remote,
+                                          const struct inspect_target *target) {
   uint64_t last = 0;
   arena_init(&remote->maps.arena);
   for (size_t i = 0; i < remote->host.region_count; i++) {
     const struct inspect_region *region = &remote->host.regions[i];
     const char *path = region->path ? region->path : "";
-    struct process_mapping mapping = {.start = region->start,
+    struct process_mapping mapping = {.start = used_start(target, i),
                                       .end = region->end,
                                       .file_offset = region->file_offset,
                                       .readable = region->readable,
@@ -95,8 +122,8 @@ static struct inspect_error *read_machine(struct source *source) {
                       "no program was found in the memory of %s", source->name);
 }
 
-static struct inspect_error *open_remote(struct source *source, const char *exe,
-                                         const char *sysroot) {
+static struct inspect_error *open_remote(struct source *source,
+                                         const struct inspect_target *target) {
   struct source_remote *remote = source->remote;
   source->pid = remote->host.pid;
   source->elf->entry = remote->host.entry;
@@ -104,8 +131,8 @@ static struct inspect_error *open_remote(struct source *source, const char *exe,
                      ? arena_printf(&source->arena, "remote process %lld", (long long)source->pid)
                      : "remote process";
   if (!source->name) return error_no_memory();
-  TRY(source_keep_options(source, exe, sysroot));
-  TRY(keep_regions(remote));
+  TRY(source_keep_options(source, target->exe, target->sysroot));
+  TRY(keep_regions(remote, target));
   TRY(read_machine(source));
   TRY(process_make_plan(&remote->maps, -1, &remote->plan));
   TRY(process_check_room(source->name, remote->plan.bytes));
@@ -114,15 +141,15 @@ static struct inspect_error *open_remote(struct source *source, const char *exe,
   return source_keep_mappings(source, &remote->maps) ? NULL : error_no_memory();
 }
 
-struct inspect_error *source_open_remote(const struct inspect_remote *host, const char *exe,
-                                         const char *sysroot, struct source **result) {
+struct inspect_error *source_open_remote(const struct inspect_target *target,
+                                         struct source **result) {
   struct inspect_error *error = source_create(SOURCE_REMOTE, result);
   if (error) return error;
   struct source *source = *result;
   source->remote = arena_alloc(&source->arena, sizeof *source->remote);
   if (source->remote) {
-    source->remote->host = *host;
-    error = open_remote(source, exe, sysroot);
+    source->remote->host = *target->remote;
+    error = open_remote(source, target);
   } else {
     error = error_no_memory();
   }

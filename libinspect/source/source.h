@@ -94,8 +94,7 @@ void source_resume(struct source *source);
 double source_stopped_seconds(const struct source *source);
 
 /* Opens a target that is read through the host. No memory is readable before source_fetch. */
-MUST_CHECK struct inspect_error *source_open_remote(const struct inspect_remote *remote,
-                                                    const char *exe, const char *sysroot,
+MUST_CHECK struct inspect_error *source_open_remote(const struct inspect_target *target,
                                                     struct source **result);
 
 /* Reads all memory of a remote target, once; nothing for others. INTERRUPTED: what was read stays,

@@ -169,6 +169,12 @@ def golden(kept_core, tmp_path, update_golden):
             GOLDEN.mkdir(exist_ok=True)
             path.write_text(text)
         assert text == path.read_text(), f"{path.name}: pytest --update-golden?"
+        if os.environ.get("LUA_INSPECT_LONG"):
+            for debugger in DEBUGGERS.values():
+                words = [shlex.quote(str(word)) for word in (*arguments[1:], *fixed)]
+                command = f"lua-{arguments[0]} {' '.join(words)}"
+                shown = debugger.output(command, core=kept_core(core))
+                assert shown == result.stdout, debugger.name
 
     return compare
 

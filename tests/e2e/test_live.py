@@ -18,6 +18,7 @@ from terminal import Terminal
 COMMANDS = [
     "lua-states",
     "lua-bt --locals",
+    "lua-bt --native",
     "lua-heap",
     "lua-strings",
     "lua-paths held[7]",
