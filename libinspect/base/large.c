@@ -30,11 +30,14 @@ void *large_alloc(size_t count, size_t element_size) {
 
 void large_move(void *target, void *source, size_t bytes) {
   enum { STEP = 2 * HUGE_PAGE };
-  for (size_t done = 0; done < bytes; done += STEP) {
+  uintptr_t kept = ((uintptr_t)source + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+  for (size_t done = 0; done < bytes;) {
     size_t size = bytes - done < STEP ? bytes - done : STEP;
     memcpy((char *)target + done, (char *)source + done, size);
-    uintptr_t start = ((uintptr_t)source + done + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    uintptr_t end = ((uintptr_t)source + done + size) & ~(uintptr_t)(HUGE_PAGE - 1);
-    if (end > start) (void)madvise((void *)start, end - start, MADV_DONTNEED);
+    done += size;
+    uintptr_t end = ((uintptr_t)source + done) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (end <= kept) continue;
+    (void)madvise((void *)kept, end - kept, MADV_DONTNEED);
+    kept = end;
   }
 }

@@ -17,8 +17,8 @@ void *large_alloc(size_t count, size_t element_size);
 /* Asks for huge pages for a block that was not touched yet. */
 void large_advise(void *block, size_t bytes);
 
-/* As memcpy, and gives the memory of `source` back on the way: what it holds then is not defined.
- */
+/* As memcpy, and gives the memory of `source` back on the way, but for parts of huge pages at both
+ * ends: what it holds then is not defined. */
 void large_move(void *target, void *source, size_t bytes);
 
 #endif

@@ -7,7 +7,11 @@
 #include "base/large.h"
 #include "base/parallel.h"
 
-enum { ARRAYS = 6, PIECE = 16 << 20, MOST_PARTS = 16 };
+enum {
+  ARRAYS = 6,
+  PIECE = 16 << 20, /* whole huge pages, so that all of them are given back */
+  MOST_PARTS = 16,
+};
 
 struct appending {
   struct discovery *found, *log;
@@ -20,22 +24,26 @@ struct appending {
   size_t next; /* shared: piece of work that no part has taken; 0: the rows */
 };
 
+/* The rows of `log` are not needed any more then. */
 static void append_rows(const struct appending *it) {
   for (size_t i = 0; i < it->log->granules.count; i++)
     discovery_set_row(it->found, it->objects + i, it->references + discovery_row(it->log, i));
+  vector_free(&it->log->first);
 }
 
-/* Moves a piece; false if there are not so many. */
+/* Moves a piece; false if there are not so many. Pieces end at multiples of PIECE in memory. */
 static bool move_piece(const struct appending *it, size_t piece) {
   for (size_t i = 0; i < ARRAYS; i++) {
-    size_t pieces = (it->arrays[i].bytes + PIECE - 1) / PIECE, start = piece * PIECE;
+    size_t skew = (uintptr_t)it->arrays[i].source % PIECE, bytes = it->arrays[i].bytes;
+    size_t pieces = bytes ? (skew + bytes + PIECE - 1) / PIECE : 0;
     if (piece >= pieces) {
       piece -= pieces;
       continue;
     }
-    size_t left = it->arrays[i].bytes - start;
-    large_move(it->arrays[i].target + start, it->arrays[i].source + start,
-               left < PIECE ? left : PIECE);
+    size_t start = piece ? piece * PIECE - skew : 0;
+    size_t end = (piece + 1) * PIECE - skew;
+    if (end > bytes) end = bytes;
+    large_move(it->arrays[i].target + start, it->arrays[i].source + start, end - start);
     return true;
   }
   return false;

@@ -325,13 +325,13 @@ struct inspect_error *walk_vm(struct heap *heap, size_t index, struct discovery 
   if (!error) error = discover_roots(walk.readers);
   if (!error) error = read_objects(&walk, &next);
   (void)waiting(&walk); /* sums up the marks */
+  free(walk.visited);
   struct inspect_error *merging = merge(&walk);
   if (!error)
     error = merging;
   else
     inspect_error_free(merging);
   free(walk.readers);
-  free(walk.visited);
   owner->count = (uint32_t)(discovery->granules.count - owner->first);
   const struct layout *layout = owner->vm.layout;
   owner->accounted_bytes = owner->object_bytes + vm_block_bytes(&owner->vm) +
