@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/work.h"
+#include "command/budget.h"
 #include "command/path.h"
 #include "inspect.h"
 #include "report/document.h"
@@ -50,6 +51,7 @@ struct command_options {
   bool verbose;          /* [false]                                                 */
   enum color_mode color; /* [COLOR_AUTO]                                            */
   uint64_t threads;      /* [0: as many as there are processors] 1..1024            */
+  uint64_t max_memory;   /* [0: what the machine has] bytes besides the core        */
   bool has_now;          /* [false: the dump's time]                                */
   double now;            /* seconds since 1970                                      */
   const char *exe;       /* [NULL]                                                  */
@@ -99,7 +101,7 @@ struct command_options {
   /* print, retained */
   uint64_t depth; /* [0: the command's default] levels that are looked at */
 
-  /* states */
+  /* states, leaks */
   bool brief; /* [false] */
 
   /* diff */
@@ -187,6 +189,7 @@ struct command {
   bool without_session;         /* help: needs no target                            */
   const struct option *operand; /* the one argument that is no option, or NULL      */
   bool needs_operand;
+  enum memory_stage memory;         /* what it needs in the end, without --brief   */
   const struct option *options[16]; /* its own, NULL-terminated                      */
 };
 

@@ -22,6 +22,7 @@ struct inspect_error *inspect_session_prepare(struct inspect_session *session, u
                                               const struct inspect_io *io) {
   struct monitor monitor;
   struct work work = begin_work(&monitor, io);
+  session->budget = (struct budget){.stage = stages & INSPECT_RETAINED ? MEMORY_DOMINATORS : 0};
   if (stages) TRY(session_build(session, &work));
   if (stages & (INSPECT_LIVE | INSPECT_RETAINED)) TRY(session_collect(session, &work));
   if (stages & INSPECT_RETAINED) TRY(session_dominate(session, &work));

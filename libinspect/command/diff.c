@@ -24,6 +24,8 @@ static struct inspect_error *open_other(struct command_context *context, struct 
   TRY(inspect_session_open(&target, &diff->other));
   diff->after.context = diff->before.context = *context;
   diff->before.context.session = diff->other;
+  context->session->budget.limit /= 2; /* of two heaps */
+  diff->other->budget = context->session->budget;
   return NULL;
 }
 

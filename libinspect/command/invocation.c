@@ -201,6 +201,15 @@ static struct inspect_error *run_command(const struct command *command,
   return NULL;
 }
 
+/* What the command will need. */
+static struct budget budget_of(const struct command *command,
+                               const struct command_options *options) {
+  struct budget budget = {
+      .limit = options->max_memory, .stage = command->memory, .command = command->shown.name};
+  if (options->brief && budget.stage > MEMORY_CHAINS) budget.stage = MEMORY_CHAINS;
+  return budget;
+}
+
 int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect_session *session,
                            const struct inspect_io *io) {
   const struct command *command = invocation->command;
@@ -230,6 +239,7 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
                                     .arena = &arena,
                                     .is_debugger = invocation->is_debugger};
   begin_data(document, command);
+  if (session) session->budget = budget_of(command, &invocation->options);
   int status = finish_run(invocation, &context, run_command(command, &context, &monitor));
   if (invocation->options.verbose) monitor_tell_times(&monitor);
   arena_free(&arena);

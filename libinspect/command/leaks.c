@@ -368,10 +368,11 @@ static struct inspect_error *search(struct command_context *context, struct leak
   leaks->search.barred = &leaks->trackers.tables;
   leaks->search.survivors = &leaks->survivor_set;
   leaks->search.targets = &leaks->survivor_set;
-  TRY(session_dominate(session, context->work));
+  if (!context->options->brief) TRY(session_dominate(session, context->work));
+  leaks->has_retained = !context->options->brief;
   TRY(chains_search(&session->heap.graph, &leaks->search, context->work, &leaks->chains));
   leaks->searched = true;
-  TRY(group(context, leaks, &session->dominators));
+  TRY(group(context, leaks, leaks->has_retained ? &session->dominators : NULL));
   if (!leaks_order_causes(leaks)) return error_no_memory();
   TRY(link_entries(context, leaks));
   leaks_sum_groups(leaks);
@@ -385,7 +386,7 @@ static struct inspect_error *explain(struct command_context *context, bool with_
   TRY(cut(context, leaks));
   if (leaks->survivors.count) TRY(search(context, leaks));
   TRY(check_choice(context, leaks));
-  return leaks->searched && with_cut_checks ? check_cuts(context, leaks) : NULL;
+  return leaks->has_retained && with_cut_checks ? check_cuts(context, leaks) : NULL;
 }
 
 struct inspect_error *leaks_find(struct command_context *context, bool with_cut_checks,

@@ -58,6 +58,7 @@ struct leaks {
   size_t first_unplaced;          /* ... the entry of one                            */
   size_t cuts_checked;            /* causes whose suspect was cut                    */
   bool searched;                  /* chains and causes are there                     */
+  bool has_retained;              /* retained bytes and suspects are there           */
 };
 
 /* Works out everything, the cut checks of causes only if they are asked for: each is a collection.

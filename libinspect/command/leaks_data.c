@@ -72,7 +72,7 @@ static void entry_row(void *context, size_t index, struct data *row) {
   data_cell(row, "verdict", cell_words(verdict_name(tracked->verdict)));
   data_cell(row, "bytes",
             is_object ? cell_bytes(graph_bytes(graph, tracked->object)) : cell_null());
-  bool has_retained = session->is_dominated && tracked->verdict == VERDICT_LEAKED;
+  bool has_retained = leaks->has_retained && tracked->verdict == VERDICT_LEAKED;
   data_cell(row, "retained_bytes",
             has_retained ? cell_bytes(session->dominators.retained[tracked->object]) : cell_null());
   char hash[17] = "";
@@ -87,7 +87,6 @@ static void entry_row(void *context, size_t index, struct data *row) {
 }
 
 void leaks_causes_to_data(struct command_context *context, const struct leaks *leaks) {
-  struct inspect_session *session = context->session;
   struct data *list = data_array(context->data, "causes");
   for (size_t i = 0;
        i < leaks->causes.count && !document_stops(context->document, i, leaks->causes.count); i++) {
@@ -101,7 +100,7 @@ void leaks_causes_to_data(struct command_context *context, const struct leaks *l
     data_cell(row, "fingerprint", fingerprint(context->arena, cause->fingerprint));
     data_cell(row, "count", cell_count(cause->count));
     data_cell(row, "retained_bytes",
-              session->is_dominated ? cell_bytes(cause->retained_bytes) : cell_null());
+              leaks->has_retained ? cell_bytes(cause->retained_bytes) : cell_null());
     data_cell(row, "pattern", cell_words(cause->pattern));
     struct data *chain = data_array(row, "chain");
     size_t suspect =

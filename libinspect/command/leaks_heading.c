@@ -194,7 +194,7 @@ static bool cause_facts(struct command_context *context, const struct leaks *lea
                         struct text *text) {
   struct inspect_session *session = context->session;
   bool fits = true;
-  if (session->is_dominated) {
+  if (leaks->has_retained) {
     uint64_t bytes = mine->cause->retained_bytes;
     uint64_t heap = heap_of(session, leaks, group);
     fits = text_printf(text, "   retained %s (%s)", as_shown(context, cell_bytes(bytes)),

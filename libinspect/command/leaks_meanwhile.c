@@ -66,7 +66,8 @@ static void run_meanwhile(void *context, size_t number) {
 struct inspect_error *leaks_find_trackers(struct command_context *context, struct leaks *leaks) {
   enum { WORTH_A_THREAD = 1 << 14 };
   struct meanwhile meanwhile = {.context = context, .leaks = leaks};
-  bool pays = context->session->heap.graph.object_count >= WORTH_A_THREAD;
+  bool pays =
+      context->session->heap.graph.object_count >= WORTH_A_THREAD && !context->options->brief;
   if (work_threads(context->work) < 2 || !pays) return find_trackers(context, &leaks->trackers);
   parallel_run(2, run_meanwhile, &meanwhile);
   return meanwhile.error;

@@ -247,7 +247,7 @@ static void page_entries(struct command_context *context, const struct leaks *le
   table_column(table, "address");
   table_column(table, "type");
   table_column(table, "age");
-  table_column(table, "retained");
+  if (leaks->has_retained) table_column(table, "retained");
   table_column(table, "description");
   for (size_t i = 0;
        i < mine->entry_count && !document_stops(context->document, i, mine->entry_count); i++) {
@@ -260,9 +260,8 @@ static void page_entries(struct command_context *context, const struct leaks *le
     table_cell(table, cell_address(heap_address(&session->heap, tracked->object)));
     table_cell(table, cell_words(object_type_name(session->heap.graph.type[tracked->object])));
     table_cell(table, cell_duration(tracked_age(&leaks->trackers, tracked)));
-    table_cell(table, session->is_dominated
-                          ? cell_bytes(session->dominators.retained[tracked->object])
-                          : cell_null());
+    if (leaks->has_retained)
+      table_cell(table, cell_bytes(session->dominators.retained[tracked->object]));
     struct tracked_text text = tracked_description(&leaks->trackers, tracked);
     table_cell(table, text.bytes ? cell_text(text.bytes, text.size) : cell_null());
   }
@@ -280,7 +279,7 @@ static void page_cause(struct command_context *context, const struct leaks *leak
     struct chain_view_options options = {.from = leaks->search.from,
                                          .suspect = mine->cause->suspect,
                                          .suspect_note = holder_note(context, &group->cause)};
-    if (session->is_dominated)
+    if (leaks->has_retained)
       options.leaf_note =
           arena_printf(context->arena, "%s retained",
                        render_cell(context->arena, cell_bytes(session->dominators.retained[leaf])));
@@ -316,7 +315,7 @@ static void page_causes(struct command_context *context, const struct leaks *lea
     line_cell(line, STYLE_MUTED, cell_count(left));
     line_words(line, STYLE_MUTED, left == 1 ? " more cause: --all" : " more causes: --all");
   }
-  if (shown > leaks->cuts_checked && !context->partial) {
+  if (leaks->has_retained && shown > leaks->cuts_checked && !context->partial) {
     page_blank(context->document);
     line = page_line(context->document, 0);
     line_words(line, STYLE_MUTED, "the cut check was made for the first ");

@@ -62,6 +62,10 @@ const struct option option_state_sort = {
     .value = VALUE_CHOICE,
     .offset = FIELD(sort),
     .choices = state_orders};
+const struct option option_leaks_brief = {
+    {"brief", 0, NULL, "without retained bytes and suspects: sooner, with less memory"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(brief)};
 
 const struct option option_limit = {{"limit", 0, "N", "show up to N entries of the list"},
                                     .value = VALUE_COUNT,
@@ -186,6 +190,10 @@ static const struct option option_threads = {{"threads", 0, "N", "use N processo
                                              .value = VALUE_COUNT,
                                              .offset = FIELD(threads),
                                              .most = 1024};
+static const struct option option_max_memory = {
+    {"max-memory", 0, "SIZE", "take no more memory than this besides the core: 500M, 2G"},
+    .value = VALUE_SIZE,
+    .offset = FIELD(max_memory)};
 static const struct option option_no_progress = {
     {"no-progress", 0, NULL, "say nothing while working"},
     .value = VALUE_FLAG,
@@ -254,9 +262,9 @@ const struct option operand_topic = {{"COMMAND", 0, "COMMAND", "the command to e
                                      .offset = FIELD(topic)};
 
 const struct option *const options_common[] = {
-    &option_vm,          &option_json, &option_color, &option_wide,    &option_threads,
-    &option_no_progress, &option_now,  &option_exe,   &option_sysroot, &option_layout,
-    &option_verbose,     &option_help, NULL};
+    &option_vm,         &option_json,        &option_color, &option_wide, &option_threads,
+    &option_max_memory, &option_no_progress, &option_now,   &option_exe,  &option_sysroot,
+    &option_layout,     &option_verbose,     &option_help,  NULL};
 
 const struct option *const options_shell[] = {&option_pid, &option_snapshot, &option_version, NULL};
 

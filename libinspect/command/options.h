@@ -10,9 +10,10 @@
 
 extern const struct option option_min_age, option_description, option_all_weak, option_from,
     option_through, option_avoid, option_chains, option_cause, option_all, option_cut, option_brief,
-    option_limit, option_by, option_heap_sort, option_live, option_garbage, option_all_stacks,
-    option_locals, option_native, option_frames, option_tid, option_coroutines_by, option_waste,
-    option_duplicates, option_help, option_version, option_pid, option_snapshot;
+    option_leaks_brief, option_limit, option_by, option_heap_sort, option_live, option_garbage,
+    option_all_stacks, option_locals, option_native, option_frames, option_tid,
+    option_coroutines_by, option_waste, option_duplicates, option_help, option_version, option_pid,
+    option_snapshot;
 extern const struct option option_depth, option_in, option_out, option_type, option_class,
     option_shape, option_min_bytes, option_retained, option_key, option_string, option_source,
     option_find_sort, option_state_sort;

@@ -188,6 +188,7 @@ struct inspect_error *session_detect_briefly(struct inspect_session *session,
 struct inspect_error *session_build(struct inspect_session *session, const struct work *work) {
   TRY(session_detect(session, work));
   if (session->is_built) return NULL;
+  TRY(budget_check(session, MEMORY_GRAPH));
   struct inspect_error *error = heap_build(&session->heap, work);
   if (error) { /* half a graph is none: begin again next time */
     session->is_broken_off = true;
@@ -208,6 +209,7 @@ struct inspect_error *session_collect(struct inspect_session *session, const str
 struct inspect_error *session_dominate(struct inspect_session *session, const struct work *work) {
   TRY(session_collect(session, work));
   if (session->is_dominated) return NULL;
+  TRY(budget_check(session, MEMORY_DOMINATORS));
   TRY(dominators_compute(&session->heap.graph, &session->collection.live, NULL, work,
                          &session->dominators));
   session->is_dominated = true;

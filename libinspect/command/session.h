@@ -8,6 +8,7 @@
 
 #include "analysis/collect.h"
 #include "analysis/dominators.h"
+#include "command/budget.h"
 #include "command/command.h"
 #include "graph/classes.h"
 #include "graph/heap.h"
@@ -25,6 +26,7 @@ struct inspect_session {
   struct classes classes;
   struct VECTOR(object_id) listing; /* what @N means: the last list that was shown     */
   const char **releases;            /* of each VM: "5.4.4" or NULL; after detection    */
+  struct budget budget;             /* of the command that runs                         */
   struct arena arena;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/large.h"
 #include "base/parallel.h"
+#include "graph/reader.h"
 
 enum {
   ARRAYS = 6,
@@ -21,13 +22,17 @@ struct appending {
   } arrays[ARRAYS];
   size_t objects; /* of `found` before   */
   uint64_t references;
-  size_t next; /* shared: piece of work that no part has taken; 0: the rows */
+  size_t next;   /* shared: piece of work that no part has taken; 0: the rows */
+  bool is_dense; /* ... of which one begins too far from the first of its block */
 };
 
 /* The rows of `log` are not needed any more then. */
-static void append_rows(const struct appending *it) {
-  for (size_t i = 0; i < it->log->granules.count; i++)
-    discovery_set_row(it->found, it->objects + i, it->references + discovery_row(it->log, i));
+static void append_rows(struct appending *it) {
+  for (size_t i = 0; i < it->log->granules.count; i++) {
+    uint64_t row = it->references + discovery_row(it->log, i);
+    discovery_set_row(it->found, it->objects + i, row);
+    it->is_dense |= discovery_row(it->found, it->objects + i) != row;
+  }
   vector_free(&it->log->first);
 }
 
@@ -88,6 +93,7 @@ struct inspect_error *discovery_append(struct discovery *found, struct discovery
       .objects = found->granules.count,
       .references = found->targets.count};
   parallel_run(threads < MOST_PARTS ? threads : MOST_PARTS, append_part, &it);
+  if (it.is_dense) return reader_too_dense();
   for (size_t i = 0; i < log->bigs.count; i++) {
     struct graph_big big = log->bigs.items[i];
     big.object += (object_id)it.objects;

@@ -25,7 +25,15 @@ void reader_add_problem(struct reader *reader, const struct problem *problem) {
 }
 
 struct inspect_error *reader_too_many(void) {
-  return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "the heap has 2^32 objects or more");
+  return error_create(INSPECT_ERROR_UNSUPPORTED,
+                      "lua-states --brief still tells which VMs there are",
+                      "the heap has 2^32 objects or more");
+}
+
+struct inspect_error *reader_too_dense(void) {
+  return error_create(INSPECT_ERROR_UNSUPPORTED,
+                      "lua-states --brief still tells which VMs there are",
+                      "too many references in one place");
 }
 
 struct inspect_error *reader_init(struct reader *reader, struct heap *heap, size_t index,
@@ -326,7 +334,7 @@ static inline struct inspect_error *begin_row(struct discovery *found) {
   if (object % ROW_BLOCK == 0)
     found->block_first.count++;
   else if (found->targets.count - found->block_first.items[object / ROW_BLOCK] > UINT32_MAX)
-    return error_create(INSPECT_ERROR_UNSUPPORTED, NULL, "too many references in one place");
+    return reader_too_dense();
   found->first.count++;
   discovery_set_row(found, object, found->targets.count);
   return NULL;

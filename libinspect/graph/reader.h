@@ -86,6 +86,8 @@ static inline enum reference_kind reference_without_key(enum reference_kind kind
                                                                                : REFERENCE_INDEX;
 }
 
+/* UNSUPPORTED: 2^32 objects, or as many references of ROW_BLOCK neighbours. */
 struct inspect_error *reader_too_many(void);
+struct inspect_error *reader_too_dense(void);
 
 #endif

@@ -47,10 +47,15 @@ class Program:
         self.path = path
         self.options = options
         self.has_triage = self.has("triage")
+        self.has_brief = "--brief" in self.help("leaks")
 
     def has(self, command: str) -> bool:
         line = [str(self.path), "help", command]
         return subprocess.run(line, capture_output=True, check=False).returncode == 0
+
+    def help(self, command: str) -> str:
+        line = [str(self.path), "help", command]
+        return subprocess.run(line, capture_output=True, text=True, check=False).stdout
 
     def command(self, *words: str) -> Command:
         """With -v, which adds the phases on standard error and nothing else to speak of."""

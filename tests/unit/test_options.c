@@ -18,13 +18,14 @@ static void test_defaults(void **state) {
 static void test_common_options(void **state) {
   (void)state;
   struct inspect_invocation *invocation =
-      shell("core --vm 2 --json --color never --wide --threads 4 --now 1700000000.5 -v");
+      shell("core --vm 2 --json --color never --wide --threads 4 --max-memory 1.5G --now 1700000000.5 -v");
   const struct command_options *options = &invocation->options;
   assert_true(options->vm.is_given && !options->vm.is_address);
   assert_int_equal(options->vm.value, 2);
   assert_true(options->json && options->wide && options->verbose);
   assert_int_equal(options->color, COLOR_NEVER);
   assert_int_equal(options->threads, 4);
+  assert_int_equal(options->max_memory, 1500000000);
   assert_true(options->has_now && options->now == 1700000000.5);
   inspect_invocation_free(invocation);
   invocation = shell("core --vm 0x55d0c0ffee --color=always --color=auto");
@@ -47,12 +48,12 @@ static void test_leaks_options(void **state) {
   struct inspect_invocation *invocation =
       shell("core leaks _G.watch --min-age 5m --description npc#* --all-weak --from registry "
             "--through field,upvalue --avoid 0x10 --avoid=_G.a --avoid _G.b --avoid _G.c --avoid "
-            "_G.d -k 3 --cause 2 --all --cut npcs.list");
+            "_G.d -k 3 --cause 2 --all --brief --cut npcs.list");
   const struct command_options *options = &invocation->options;
   check_path(options->tracker, "_G.watch");
   assert_true(options->has_min_age && options->min_age == 300);
   assert_string_equal(options->description, "npc#*");
-  assert_true(options->all_weak && options->all);
+  assert_true(options->all_weak && options->all && options->brief);
   assert_int_equal(options->from.count, 1);
   check_path(&options->from.items[0], "registry");
   assert_int_equal(options->through,
@@ -112,7 +113,7 @@ static void test_complaints(void **state) {
   refused("core -json", "unknown option '-json'", "did you mean --json?");
   refused("core -vx", "unknown option '-vx'", NULL);
   refused("core states --min-age 5m", "states has no option --min-age", "it is an option of leaks");
-  refused("--brief core", "triage has no option --brief", "it is an option of states");
+  refused("--brief core", "triage has no option --brief", "it is an option of leaks");
   refused("core --min-age", "--min-age needs an argument, T", NULL);
   refused("core paths _G -k", "-k needs an argument, N",
           "--chains N: show up to N different chains to an object");
