@@ -238,7 +238,7 @@ static struct inspect_error *read_vms(struct heap *heap, struct discovery *found
   for (size_t i = 0; !found->is_suspicious && i < heap->vm_count; i++)
     TRY(read_vm(heap, i, found, work));
   if (found->is_suspicious) return NULL;
-  discovery_trim(found);
+  if (!discovery_trim(found)) return error_no_memory();
   return link_objects(heap, found, work);
 }
 

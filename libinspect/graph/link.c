@@ -243,9 +243,7 @@ struct inspect_error *link_objects(struct heap *heap, struct discovery *found,
       .heap = heap, .found = found, .work = work, .block_count = found->block_first.count};
   TRY(address_map_seal(&heap->map));
   heap->by_rank = large_alloc(count + 1, sizeof *heap->by_rank);
-  if (!heap->by_rank || !vector_reserve(&found->first, 1) ||
-      !vector_reserve(&found->block_first, 1))
-    return error_no_memory();
+  if (!heap->by_rank) return error_no_memory();
   TRY(run(&linking, number_part));
   TRY(run(&linking, convert_part));
   uint64_t kept = found->targets.count;

@@ -378,14 +378,19 @@ void discovery_prepare(struct discovery *discovery, const struct heap *heap, uin
   vector_prepare(&discovery->kinds, references);
 }
 
-void discovery_trim(struct discovery *discovery) {
+bool discovery_trim(struct discovery *discovery) {
+  if (!vector_reserve(&discovery->first, 1) || !vector_reserve(&discovery->block_first, 1))
+    return false;
+  discovery->first.count++; /* where the last row ends */
+  vector_trim(&discovery->first);
+  discovery->first.count--;
   vector_trim(&discovery->granules);
   vector_trim(&discovery->types);
   vector_trim(&discovery->flags);
   vector_trim(&discovery->bytes);
-  vector_trim(&discovery->first);
   vector_trim(&discovery->targets);
   vector_trim(&discovery->kinds);
+  return true;
 }
 
 void discovery_free(struct discovery *discovery) {

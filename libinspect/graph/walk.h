@@ -81,8 +81,8 @@ void walk_undo(struct heap *heap, size_t index, struct discovery *discovery);
 /* Makes room for what a VM says that it has, in bytes; costs nothing until it is used. */
 void discovery_prepare(struct discovery *discovery, const struct heap *heap, uint64_t bytes);
 
-/* Gives back memory that was reserved and not used. */
-void discovery_trim(struct discovery *discovery);
+/* Gives back memory that was reserved and not used, except for the end of the last row. */
+MUST_CHECK bool discovery_trim(struct discovery *discovery);
 
 void discovery_free(struct discovery *discovery);
 
