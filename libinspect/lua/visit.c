@@ -199,15 +199,17 @@ bool lua54_is_leftover(struct vm *vm, uint8_t holder, enum reference_kind kind, 
 }
 
 void lua54_prefetch(struct vm *vm, const uint8_t *bytes) {
-  enum { LINE = 64 };
+  enum { LINE = 64, MOST_LOG2 = 4 }; /* of longer ones the processor sees the pattern */
   const struct layout *layout = vm->layout;
   if (load_field(layout, bytes, GCObject_tt) != TAG_TABLE) return;
   size_t hint = vm->memory.hint;
   uint64_t nodes = load_field(layout, bytes, Table_node);
   const struct address_range *range = address_map_find(vm->memory.map, nodes, &hint);
   if (range) {
-    __builtin_prefetch(range->bytes + (nodes - range->start));
-    __builtin_prefetch(range->bytes + (nodes - range->start) + LINE);
+    uint64_t log2 = load_field(layout, bytes, Table_lsizenode);
+    uint64_t size = (uint64_t)layout->size[SIZE_Node] << (log2 < MOST_LOG2 ? log2 : MOST_LOG2);
+    for (uint64_t i = 0; i < size; i += LINE)
+      __builtin_prefetch(range->bytes + (nodes - range->start) + i);
   }
   uint64_t array = load_field(layout, bytes, Table_array);
   if (!array) return;
