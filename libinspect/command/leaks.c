@@ -386,7 +386,10 @@ static struct inspect_error *explain(struct command_context *context, bool with_
   TRY(cut(context, leaks));
   if (leaks->survivors.count) TRY(search(context, leaks));
   TRY(check_choice(context, leaks));
-  return leaks->has_retained && with_cut_checks ? check_cuts(context, leaks) : NULL;
+  if (!leaks->has_retained || !with_cut_checks) return NULL;
+  TRY(check_cuts(context, leaks));
+  leaks_sum_groups(leaks); /* now they know what cuts free */
+  return NULL;
 }
 
 struct inspect_error *leaks_find(struct command_context *context, bool with_cut_checks,
