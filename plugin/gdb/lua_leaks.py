@@ -99,9 +99,9 @@ class Changes:
 
 
 def program() -> Optional[str]:
-    """The program's file, if it is one of this machine."""
+    """The program's file, if it is one of this machine, and still there."""
     path = gdb.current_progspace().filename
-    return path if path and not path.startswith("target:") else None
+    return path if path and os.path.isfile(path) else None
 
 
 def check_stands_still(inferior: Any) -> None:

@@ -22,11 +22,11 @@ until not io.read()
 
 
 class Work:
-    def __init__(self, folder, count=1000):
+    def __init__(self, folder, count=1000, program="lua5.4"):
         script = folder / "work.lua"
         script.write_text(WORK)
         self.process = subprocess.Popen(
-            ["lua5.4", str(script), str(count)],
+            [program, str(script), str(count)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
@@ -49,10 +49,10 @@ class Work:
 
 
 @contextlib.contextmanager
-def working(folder, count=1000):
+def working(folder, *arguments):
     if not shutil.which("lua5.4"):
         pytest.skip("lua5.4 is not installed")
-    work = Work(folder, count)
+    work = Work(folder, *arguments)
     try:
         yield work
     finally:

@@ -1,6 +1,7 @@
 """The plugin in gdb and lldb: the same bytes as the shell, however the core was loaded, and no
 traceback."""
 
+import ast
 import json
 import re
 import shutil
@@ -195,6 +196,23 @@ def test_names_of_commands_are_completed_in_lldb():
     )
     (found,) = DEBUGGERS["lldb"].outputs([f"script {code}"])
     assert "'lua-states'" in found and "'lua-strings'" in found
+
+
+def test_result_of_a_command_in_lldb(server_core):
+    """What fails says so to scripts, too: on the error stream, and by its status."""
+    code = (
+        "r = lldb.SBCommandReturnObject(); "
+        "_ = lldb.debugger.GetCommandInterpreter().HandleCommand('lua-{}', r); "
+        "print([r.Succeeded(), r.GetOutput() or '', r.GetError() or ''])"
+    )
+    commands = ["states", "leaks --nonsense", "leaks --nonsense --json"]
+    lines = ["script " + code.format(command) for command in commands]
+    shown = DEBUGGERS["lldb"].outputs(lines, core=server_core.path)
+    fine, failed, document = map(ast.literal_eval, shown)
+    assert fine == [True, inspect(server_core.path, "states").stdout, ""]
+    assert failed[:2] == [False, ""]
+    assert failed[2].startswith("error: lua-inspect: unknown option '--nonsense'")
+    assert json.loads(document[1])["error"]["code"] == "usage"
 
 
 def test_diff_with_itself(debugger, server_core):

@@ -206,11 +206,24 @@ def test_process_that_runs(debugger, work):
     assert "running" in said and "hint: stop " in said
 
 
-def test_remote_that_does_not_tell_its_memory(work):
-    """lldb knows no regions behind gdb's server."""
-    debugger = DEBUGGERS["lldb"]
+def test_program_that_was_replaced_while_it_ran(debugger, tmp_path):
+    """As packages do it: the file that the process runs has no name any more."""
+    program = tmp_path / "lua"
+    shutil.copy("/usr/bin/lua5.4", program)
+    with working(tmp_path, 1000, str(program)) as work:
+        program.unlink()
+        shutil.copy("/usr/bin/true", program)
+        lines = [attach(debugger, work.pid), "lua-states --json"]
+        page = debugger.outputs(lines)[1]
+    assert json.loads(page)["vms"][0]["release"].startswith("5.4.")
+
+
+def test_remote_that_does_not_tell_its_memory(debugger, work):
+    """lldb knows no regions behind gdb's server; gdb reads them from a file there."""
+    forbid = {"gdb": ["set remote hostio-open-packet off"], "lldb": []}
+    lines = [*forbid[debugger.name], "lua-states", "detach"]
     with served(work.pid, "gdbserver") as (place, _):
-        result = debugger.run(connect(debugger, place), "lua-states", "detach")
+        result = debugger.run(connect(debugger, place), *lines)
     assert "the remote target does not tell which memory it has" in result.stderr
     assert "hint: " in result.stderr and "Traceback" not in result.stderr
 
