@@ -165,12 +165,14 @@ def describe(thread: Any) -> Thread:
 
 def threads(inferior: Any) -> List[Thread]:
     """All threads; what the user has selected stays selected."""
-    selected, frame = gdb.selected_thread(), gdb.selected_frame()
+    selected = gdb.selected_thread()
+    frame = gdb.selected_frame() if selected else None
     try:
         found = [describe(thread) for thread in inferior.threads() if thread.is_valid()]
     finally:
-        selected.switch()
-        frame.select()
+        if selected and selected.is_valid():
+            selected.switch()
+            frame.select()
     return sorted(found, key=lambda thread: thread.tid)
 
 

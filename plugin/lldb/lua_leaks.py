@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import lldb
 
@@ -36,9 +36,11 @@ finally:
     del sys.path[0]
 
 
-def mapped_cores() -> List[str]:
-    """The core files that this process has mapped, as lldb does with every core it has loaded."""
-    paths = []
+def mapped_cores() -> Tuple[List[str], bool]:
+    """The core files that this process has mapped, as lldb does with every core it has loaded, and
+    whether there are mapped files that have been deleted: one of them may be a core."""
+    paths: List[str] = []
+    are_some_gone = False
     for line in Path("/proc/self/maps").read_bytes().splitlines():
         words = line.split(None, 5)
         if len(words) == 6 and words[5].startswith(b"/"):
@@ -46,7 +48,9 @@ def mapped_cores() -> List[str]:
             path = os.fsdecode(words[5].replace(b"\\012", b"\n"))
             if path not in paths and is_core(path):
                 paths.append(path)
-    return paths
+            elif path.endswith(" (deleted)") and path not in paths:
+                are_some_gone = True
+    return paths, are_some_gone
 
 
 def core_path(process: Any) -> str:
@@ -62,8 +66,8 @@ def core_path(process: Any) -> str:
         error = lldb.SBError()
         return process.ReadMemory(address, size, error) or b""
 
-    paths = mapped_cores()
-    if len(paths) > 1:
+    paths, are_some_gone = mapped_cores()
+    if len(paths) > 1 or are_some_gone:
         paths = [path for path in paths if same_memory(path, read)]
     if paths:
         return paths[0]

@@ -129,9 +129,11 @@ def test_two_cores_of_one_process_in_lldb(tmp_path):
     lines = [debugger.load(first), debugger.load(second)]
     for number in (0, 1, 0):
         lines += [f"target select {number}", "lua-states"]
-    shown = debugger.outputs(lines)[3::2]
     expected = [inspect(core, "states").stdout for core in (first, second)]
-    assert shown == [expected[0], expected[1], expected[0]]
+    lines += [debugger.shell(f"rm {first}"), "lua-states"]
+    lines += ["target select 1", "lua-states"]
+    shown = debugger.outputs(lines)[3::2]
+    assert shown == [expected[0], expected[1], expected[0], "", expected[1]]
     assert expected[0] != expected[1]
 
 

@@ -237,21 +237,38 @@ def test_connection_that_is_lost(debugger, tmp_path):
     assert "lua-inspect: " in result.stderr and "hint: " in result.stderr
 
 
+# Reads what the process has as [heap] in the debugger's own way.
+PLAIN = {
+    "gdb": "[gdb.selected_inferior().read_memory(a, 1 << 20) for a in range({}, {}, 1 << 20)]",
+    "lldb": "[lldb.process.ReadMemory(a, 1 << 20, lldb.SBError()) for a in range({}, {}, 1 << 20)]",
+}
+
+
+def heap_of(pid):
+    with open(f"/proc/{pid}/maps") as maps:
+        line = next(line for line in maps if line.endswith("[heap]\n"))
+    start, end = (int(part, 16) for part in line.split()[0].split("-"))
+    return start, end - (1 << 20)
+
+
 def test_fifty_megabytes_over_a_connection(debugger, tmp_path):
-    """gdb's own start, with reading symbols, is not counted."""
+    """In less than ten seconds; on a busy machine in little more than the bytes alone take."""
     clock = debugger.python("import time; print('clock', time.monotonic())")
     with working(tmp_path, 280_000) as work:
+        plain = "_ = " + PLAIN[debugger.name].format(*heap_of(work.pid))
         with served(work.pid, server_of(debugger)) as (place, _):
-            lines = [connect(debugger, place), clock, "lua-states", clock, "detach"]
-            page = debugger.run(*lines).stdout
+            lines = [connect(debugger, place), clock, debugger.python(plain), clock]
+            page = debugger.run(*lines, "lua-states", clock, "detach").stdout
     assert float(re.search(r"objects, ([\d.]+) MB", page)[1]) > 45
-    began, ended = map(float, re.findall(r"^clock ([\d.]+)", page, re.MULTILINE))
-    assert ended - began < 10
+    times = [float(time) for time in re.findall(r"^clock ([\d.]+)", page, re.MULTILINE)]
+    alone, took = times[1] - times[0], times[2] - times[1]
+    print(f"{debugger.name}: the heap alone {alone:.1f} s, lua-states {took:.1f} s")
+    assert took < max(10, 2 * alone + 5)
 
 
 def test_waiting_can_be_interrupted(debugger, tmp_path):
     """Said what is waited for; what was read before Ctrl-C is not read again."""
-    with working(tmp_path, 800_000) as work:
+    with working(tmp_path, {"gdb": 600_000, "lldb": 1_200_000}[debugger.name]) as work:
         with served(work.pid, server_of(debugger)) as (place, _):
             terminal = Terminal(debugger)
             for line in QUIET[debugger.name]:
@@ -269,12 +286,11 @@ def test_waiting_can_be_interrupted(debugger, tmp_path):
             terminal.type("\x03")
             terminal.wait_for(debugger.prompt, seconds=5)
             terminal.type("lua-states\n")
-            terminal.wait_for("MB/s", seconds=60)
-            again = terminal.wait_for("left", seconds=60)
-            terminal.wait_for("residual bytes", seconds=60)
+            again = terminal.wait_for("residual bytes", seconds=60)
             terminal.close()
-    shares = [int(re.search(r" (\d+) %", text)[1]) for text in (first, again)]
-    assert shares[1] > shares[0]
+    (share,) = [int(share) for share in re.findall(r" (\d+) %", first)]
+    shares = [int(share) for share in re.findall(r"MB/s +(\d+) %", again)]
+    assert all(later > share for later in shares)
 
 
 def test_sysroot_of_another_machine(debugger, tmp_path):
