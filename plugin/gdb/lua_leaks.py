@@ -191,7 +191,10 @@ class GdbHost:
         core = None if gdb.current_progspace().filename else core_argument()
         if core is not None:
             return Target(core, sysroot=sysroot())
-        raise HostError("no core file is loaded", "load one with `core-file FILE`")
+        raise HostError(
+            "no core file is loaded",
+            "load one with `core-file FILE`, or `attach PID` to a process",
+        )
 
     def _process(self, inferior: Any, connection: Any) -> Target:
         check_stands_still(inferior)

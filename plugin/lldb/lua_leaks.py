@@ -189,7 +189,9 @@ class LldbHost:
         process = target.GetProcess()
         if not process.IsValid() or not process.GetProcessID():
             raise HostError(
-                "no core file is loaded", "load one with `target create --core FILE`"
+                "no core file is loaded",
+                "load one with `target create --core FILE`, "
+                "or `process attach -p PID` to a process",
             )
         exe, sysroot = program(target), self._sysroot()
         if process.GetPluginName() == "elf-core":

@@ -1,8 +1,8 @@
-"""Lua heaps of core files for Python: in scripts of their own, and in debuggers.
+"""Lua heaps for Python: of core files in scripts, of whatever is loaded in debuggers.
 
     import lua_inspect
 
-    with lua_inspect.open("core.4711") as session:     # in gdb: lua_inspect.current()
+    with lua_inspect.open("core.4711") as session:     # in a debugger: current()
         print(session.vms)
         for table in session.objects.where(type="table", min_retained=1 << 20):
             print(hex(table.address), table.cls, table.retained)

@@ -1,4 +1,4 @@
-"""Sessions: a core file as Python sees it, in a script of its own or in a debugger.
+"""Sessions: a target as Python sees it, in a script of its own or in a debugger.
 
     import lua_inspect
 
@@ -8,7 +8,7 @@
         for table in session.objects.where(type="table", min_bytes=1 << 20):
             print(hex(table.address), table.cls, table.retained, table.paths())
 
-In gdb, after `source plugin/gdb/lua_leaks.py`, the core that is loaded is there already:
+In gdb, after `source plugin/gdb/lua_leaks.py`, what is loaded is there already, as it is in lldb:
 
     (gdb) python import lua_inspect
     (gdb) python print(len(lua_inspect.current().objects))
@@ -86,7 +86,8 @@ def current() -> Session:
             "usage",
             "this Python does not run in a debugger that has the plugin loaded",
             "lua_inspect.open(core) opens a core file; "
-            "in gdb: source plugin/gdb/lua_leaks.py",
+            "in gdb: source plugin/gdb/lua_leaks.py; "
+            "in lldb: command script import plugin/lldb/lua_leaks.py",
         )
     try:
         session, target = plugin.current()

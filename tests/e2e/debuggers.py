@@ -48,7 +48,7 @@ class Debugger:
 class Gdb(Debugger):
     name, prompt, program = "gdb", "(gdb) ", "gdb"
     plugin = ROOT / "plugin" / "gdb" / "lua_leaks.py"
-    load_hint = "`core-file FILE`"
+    load_hint = "`core-file FILE`, or `attach PID` to a process"
     load_plugin = f"source {plugin}"
 
     def line(self, commands, core, exe, plugins):
@@ -80,7 +80,7 @@ class Gdb(Debugger):
 class Lldb(Debugger):
     name, prompt, program = "lldb", "(lldb) ", os.environ.get("LLDB", "lldb-16")
     plugin = ROOT / "plugin" / "lldb" / "lua_leaks.py"
-    load_hint = "`target create --core FILE`"
+    load_hint = "`target create --core FILE`, or `process attach -p PID` to a process"
     load_plugin = f"command script import {plugin}"
 
     def line(self, commands, core, exe, plugins):
