@@ -298,6 +298,7 @@ class Plugin:
 
     def _check_idle(self) -> None:
         if self._thread and self._thread.is_alive():
+            errands.refuse()
             raise HostError("the command before is still ending", "try again")
 
     def run(self, command: str, arguments: str) -> None:

@@ -65,6 +65,14 @@ class Errands:
             if isinstance(errand.failure, KeyboardInterrupt):
                 raise errand.failure
 
+    def refuse(self) -> None:
+        """Ends the errands of a thread that nobody waits for any more, as Ctrl-C would."""
+        while self._waiting:
+            errand = self._waiting[0]
+            errand.failure = errand.failure or KeyboardInterrupt()
+            errand.done.set()
+            self._waiting.popleft()
+
 
 errands = Errands()  # one thread works at a time
 

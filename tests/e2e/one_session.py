@@ -7,6 +7,7 @@ from support import ROOT
 
 sys.path.insert(0, str(ROOT / "plugin"))
 from lua_inspect.host import Target  # noqa: E402
+from lua_inspect.worker import Errands  # noqa: E402,F401
 from lua_inspect.library import ABI, Io, Place, load  # noqa: E402,F401
 
 
