@@ -11,6 +11,10 @@
  *   - the outermost frame with the CallInfo of a C function has called that function: it is the
  *     frame before. If a frame of that very function follows further in, that one.
  *
+ * Behind a C function that a Lua function has called in its last act (OP_TAILCALL) luaV_execute
+ * does not need the program counter any more: there the CallInfo is enough, in one of the next
+ * frames.
+ *
  * CallInfos tell all of this apart without symbols, under any name and however much was inlined; a
  * function that a tail call of C replaced is found as well. Where registers do not tell, the words
  * in the frames themselves are asked, in the same way.
@@ -141,12 +145,17 @@ static size_t outermost_with(struct merging *merging, size_t first, size_t end, 
 /* ---- Frames of calls ------------------------------------------------------------------------- */
 
 /* The frame that runs a Lua function, among first .. end - 1; `end`: none was found. */
-static size_t find_interpreter(struct merging *merging, const struct merge_call *call, size_t first,
-                               size_t end) {
+static size_t find_interpreter(struct merging *merging, const struct merge_call *call, bool calls_c,
+                               size_t first, size_t end) {
+  enum { CALLERS = 3 }; /* precallC, luaD_pretailcall, luaV_execute: each may be inlined */
   struct range address = {call->address, call->address + 1};
   struct range code = {call->code, call->code + call->code_size};
   if (!call->code_size || code.last < code.first) return end;
-  return outermost_with(merging, first, end, address, code);
+  size_t found = outermost_with(merging, first, end, address, code);
+  if (found != end || !calls_c) return found;
+  size_t last = end - first > CALLERS ? first + CALLERS : end;
+  found = outermost_with(merging, first, last, address, address);
+  return found == last ? end : found;
 }
 
 /* The frame of a C function; `end`: none was found. If what calls it is the innermost frame, there
@@ -236,16 +245,20 @@ static bool add_rest(struct merging *merging, size_t index, size_t level, size_t
   return add_calls(merging, index, (struct group){level, thread->calls.count}, model);
 }
 
-static size_t find_frame(struct merging *merging, const struct merge_call *call, size_t first,
-                         size_t end) {
-  return (call->is_lua ? find_interpreter : find_c_function)(merging, call, first, end);
+/* The frame that runs a call. `calls_c`: the frame before `first` is that of a C function it
+ * called.
+ */
+static size_t find_frame(struct merging *merging, const struct merge_call *call, bool calls_c,
+                         size_t first, size_t end) {
+  if (!call->is_lua) return find_c_function(merging, call, first, end);
+  return find_interpreter(merging, call, calls_c, first, end);
 }
 
 /* Whether any group from `level` on has a frame. */
 static bool any_has_frame(struct merging *merging, const struct merge_thread *thread, size_t level,
                           size_t first, size_t end) {
   for (size_t i = level; i < thread->calls.count; i = group_at(thread, i).end)
-    if (find_frame(merging, &thread->calls.items[i], first, end) != end) return true;
+    if (find_frame(merging, &thread->calls.items[i], false, first, end) != end) return true;
   return false;
 }
 
@@ -254,9 +267,10 @@ static bool any_has_frame(struct merging *merging, const struct merge_thread *th
 static size_t find_group(struct merging *merging, const struct merge_thread *thread,
                          struct group group, size_t first, size_t end) {
   const struct merge_call *call = &thread->calls.items[group.first];
-  size_t found = find_frame(merging, call, first, end);
+  bool calls_c = first && group.first && !call[-1].is_lua;
+  size_t found = find_frame(merging, call, calls_c, first, end);
   if (found != end || first || !call->is_lua || group.end == group.first + 1) return found;
-  return find_frame(merging, call + 1, first, end);
+  return find_frame(merging, call + 1, false, first, end);
 }
 
 /* Adds the rows of a thread and of the frames that belong to it, or finds a doubt. */
