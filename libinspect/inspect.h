@@ -145,6 +145,10 @@ struct inspect_target {
   const struct inspect_remote *remote;  /* a process to read through the caller, or NULL */
   const struct inspect_thread *threads; /* of `remote`, or of a `pid` that is HELD, or NULL */
   size_t thread_count;
+  uint64_t max_decompressed; /* bytes that a compressed core may hold; 0: 64 GB, and no more than
+                                1000 times its size */
+  const struct inspect_io *io; /* for progress and cancelling while a compressed core is
+                                  decompressed, or NULL */
 };
 
 /* Parses the shell's command line, `lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]`. argv[0] is the
@@ -170,7 +174,8 @@ INSPECT_API bool inspect_invocation_quiet(const struct inspect_invocation *invoc
 
 INSPECT_API void inspect_invocation_free(struct inspect_invocation *invocation);
 
-/* Opens a target read-only. No VM is looked for yet. */
+/* Opens a target read-only. No VM is looked for yet. A compressed core (zstd, lz4, xz, gzip, bzip2)
+ * is decompressed to a temporary file without a name, which closing the session removes. */
 INSPECT_API struct inspect_error *inspect_session_open(const struct inspect_target *target,
                                                        struct inspect_session **result);
 

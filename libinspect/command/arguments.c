@@ -289,6 +289,7 @@ static struct inspect_error *parse_all(struct parse *parse) {
   invocation->target.exe = invocation->options.exe;
   invocation->target.sysroot = invocation->options.sysroot;
   invocation->target.layout = invocation->options.layout;
+  invocation->target.max_decompressed = invocation->options.max_decompressed;
   return NULL;
 }
 

@@ -20,7 +20,9 @@ static struct inspect_error *open_other(struct command_context *context, struct 
   const struct inspect_target target = {.core = options->other,
                                         .exe = options->exe,
                                         .sysroot = options->sysroot,
-                                        .layout = options->layout};
+                                        .layout = options->layout,
+                                        .max_decompressed = options->max_decompressed,
+                                        .io = context->io};
   TRY(inspect_session_open(&target, &diff->other));
   diff->after.context = diff->before.context = *context;
   diff->before.context.session = diff->other;

@@ -215,6 +215,10 @@ static const struct option option_layout = {
     {"layout", 0, "FILE", "how Lua's structures lie, as written by the command layout"},
     .value = VALUE_TEXT,
     .offset = FIELD(layout)};
+static const struct option option_max_decompressed = {
+    {"max-decompressed", 0, "N", "how big a compressed core may become: 200G; 64G if not given"},
+    .value = VALUE_SIZE,
+    .offset = FIELD(max_decompressed)};
 static const struct option option_verbose = {
     {"verbose", 'v', NULL, "say more about how the answer was found"},
     .value = VALUE_FLAG,
@@ -262,9 +266,11 @@ const struct option operand_topic = {{"COMMAND", 0, "COMMAND", "the command to e
                                      .offset = FIELD(topic)};
 
 const struct option *const options_common[] = {
-    &option_vm,         &option_json,        &option_color, &option_wide, &option_threads,
-    &option_max_memory, &option_no_progress, &option_now,   &option_exe,  &option_sysroot,
-    &option_layout,     &option_verbose,     &option_help,  NULL};
+    &option_vm,          &option_json,    &option_color,
+    &option_wide,        &option_threads, &option_max_memory,
+    &option_no_progress, &option_now,     &option_exe,
+    &option_sysroot,     &option_layout,  &option_max_decompressed,
+    &option_verbose,     &option_help,    NULL};
 
 const struct option *const options_shell[] = {&option_pid, &option_snapshot, &option_version, NULL};
 

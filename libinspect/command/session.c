@@ -4,12 +4,22 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "command/monitor.h"
 #include "layout/file.h"
+
+static struct inspect_error *open_core(const struct inspect_target *target,
+                                       struct source **source) {
+  struct monitor monitor;
+  const struct inspect_io silent = {.context = NULL};
+  monitor_start(&monitor, target->io ? target->io : &silent, false);
+  struct work work = {.context = &monitor, .report = monitor_report};
+  const struct source_unpacking unpacking = {&work, target->max_decompressed};
+  return source_open_core(target->core, target->exe, target->sysroot, &unpacking, source);
+}
 
 static struct inspect_error *open_source(const struct inspect_target *target,
                                          struct source **source) {
-  if (!target->remote && !target->pid)
-    return source_open_core(target->core, target->exe, target->sysroot, source);
+  if (!target->remote && !target->pid) return open_core(target, source);
   if (target->remote)
     TRY(source_open_remote(target, source));
   else

@@ -176,11 +176,16 @@ static inline uint64_t layout_main_thread_offset(const struct layout *layout) {
              : (uint64_t)layout->size[SIZE_global_State] - layout->size[SIZE_lua_State];
 }
 
+/* Where numbers of eight bytes may begin: at multiples of this. i386 differs. */
+static inline uint64_t layout_wide_alignment(const struct layout *layout) {
+  return layout->size[SIZE_TValue] % 8 ? 4 : 8;
+}
+
 /* From the main thread to the global_State behind it in one block, where the one is not inside the
- * other: that begins where numbers of eight bytes may begin (struct LG of lstate.c). */
+ * other (struct LG of lstate.c). */
 static inline uint64_t layout_state_distance(const struct layout *layout) {
   uint64_t end = (uint64_t)layout->block_extra + layout->size[SIZE_lua_State];
-  uint64_t alignment = layout->size[SIZE_TValue] % 8 ? 4 : 8;
+  uint64_t alignment = layout_wide_alignment(layout);
   return (end + alignment - 1) / alignment * alignment - layout->block_extra;
 }
 

@@ -198,8 +198,8 @@ static bool load_free_pointer(struct part *part, uint64_t nodes, const uint8_t *
     return true;
   }
   if (part->table->node_count < NODES_WITH_FREE_POINTER) return false;
-  const uint8_t *bytes =
-      memory_view(&part->vm->memory, nodes - layout->pointer_size, layout->pointer_size);
+  uint64_t box = nodes - layout_wide_alignment(layout); /* ltable.c: Limbox */
+  const uint8_t *bytes = memory_view(&part->vm->memory, box, layout->pointer_size);
   if (bytes) *pointer = load_pointer(layout, bytes);
   return bytes != NULL;
 }

@@ -143,7 +143,9 @@ uint64_t table_array_bytes(const struct layout *layout, uint64_t size) {
 uint64_t table_hash_bytes(const struct layout *layout, uint64_t count) {
   enum { FIRST_WITH_LAST_FREE = 8 }; /* 5.5, ltable.c: LIMFORLAST */
   bool has_last_free = !layout_has(layout, Table_lastfree) && count >= FIRST_WITH_LAST_FREE;
-  return count * layout->size[SIZE_Node] + (has_last_free ? layout->pointer_size : 0);
+  uint64_t box =
+      layout_wide_alignment(layout); /* ltable.c: Limbox, a pointer with nodes behind it */
+  return count * layout->size[SIZE_Node] + (has_last_free ? box : 0);
 }
 
 const uint8_t *table_array_view(struct vm *vm, uint64_t array, uint64_t size) {

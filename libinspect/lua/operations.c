@@ -89,7 +89,8 @@ static const struct bytecode_family FAMILIES[] = {
 static unsigned newest_release(const struct layout *layout) {
   enum { HEADER_550 = 40 }; /* bytes before the user values */
   if (layout->main_thread_embedded) {
-    bool is_550 = layout->pointer_size == 8 && layout->userdata_header == HEADER_550;
+    bool is_550 = layout->pointer_size == 8 && !layout->big_endian && /* s390x: 40 in 5.5.1, too */
+                  layout->userdata_header == HEADER_550;
     return is_550 ? 50500 : 50599;
   }
   if (layout->stack_in_slots) return 50401;

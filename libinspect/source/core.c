@@ -1,9 +1,10 @@
 /* core.c - opens an ELF core: maps it, tells what it is, and has its parts read.
  *
  * The file is mapped privately and read-only for as long as the source lives; all segments point
- * into the mapping, so the holes of a sparse core cost nothing. A file that is no core is told by
- * its first bytes, so that the hint fits. (A core that another process shortens while it is mapped
- * takes the reader down with SIGBUS, as with any mapped file.) */
+ * into the mapping, so the holes of a sparse core cost nothing. A compressed file is decompressed
+ * first (compressed.c). A file that is no core is told by its first bytes, so that the hint fits.
+ * (A core that another process shortens while it is mapped takes the reader down with SIGBUS, as
+ * with any mapped file.) */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "source/compressed.h"
 #include "source/core.h"
 #include "source/debug_info.h"
 #include "source/remote.h"
@@ -92,18 +94,6 @@ static struct inspect_error *map_core(const char *path, struct stat *status,
   return error;
 }
 
-static const struct compression {
-  unsigned char magic[6];
-  unsigned size;
-  const char *what, *hint;
-} compressions[] = {
-    {{0xfd, '7', 'z', 'X', 'Z', 0}, 6, "is compressed (xz)", "decompress it first: `xz -dk FILE`"},
-    {{0x28, 0xb5, 0x2f, 0xfd}, 4, "is compressed (zstd)", "decompress it first: `zstd -d FILE`"},
-    {{0x1f, 0x8b}, 2, "is compressed (gzip)", "decompress it first: `gzip -dk FILE`"},
-    {{0x04, 0x22, 0x4d, 0x18}, 4, "is compressed (lz4)", "decompress it first: `lz4 -d FILE`"},
-    {{'B', 'Z', 'h'}, 3, "is compressed (bzip2)", "decompress it first: `bzip2 -dk FILE`"},
-};
-
 static bool is_text(const struct image *image) {
   uint64_t size = image->size < 512 ? image->size : 512;
   for (uint64_t i = 0; i < size; i++) {
@@ -115,11 +105,6 @@ static bool is_text(const struct image *image) {
 
 /* The error for a file that is not ELF at all. */
 static struct inspect_error *refuse_foreign(const char *path, const struct image *image) {
-  for (size_t i = 0; i < sizeof compressions / sizeof *compressions; i++) {
-    const struct compression *format = &compressions[i];
-    if (image->size >= format->size && !memcmp(image->bytes, format->magic, format->size))
-      return refuse(INSPECT_ERROR_TARGET, path, format->what, 0, format->hint);
-  }
   const char *what = is_text(image) ? "is a text file, not a core" : "is not an ELF core";
   return refuse(INSPECT_ERROR_TARGET, path, what, 0, make_core_hint);
 }
@@ -197,13 +182,41 @@ struct inspect_error *source_keep_options(struct source *source, const char *exe
   return keep_option(source, sysroot, &source->elf->sysroot);
 }
 
+/* Puts the contents of a compressed file in its place. */
+static struct inspect_error *unpack(struct source *source, const char *path, const uint8_t *packed,
+                                    uint64_t packed_size,
+                                    const struct source_unpacking *unpacking) {
+  struct text name = {0};
+  struct decompressed contents = {.size = 0};
+  struct inspect_error *error = NULL;
+  if (!text_escape(&name, path, strlen(path), 0) || !text_finish(&name)) error = error_no_memory();
+  if (!error) error = decompress(packed, packed_size, name.items, unpacking, &contents);
+  munmap((void *)(uintptr_t)packed, (size_t)packed_size);
+  source->elf->image = (struct image){.bytes = contents.bytes, .size = contents.size};
+  if (!error && contents.fault.count) {
+    source->ends_early = arena_copy(&source->arena, contents.fault.items, contents.fault.count);
+    if (!source->ends_early) error = error_no_memory();
+  }
+  vector_free(&contents.fault);
+  vector_free(&name);
+  return error;
+}
+
 static struct inspect_error *read_core(struct source *source, const char *path, const char *exe,
-                                       const char *sysroot) {
+                                       const char *sysroot,
+                                       const struct source_unpacking *unpacking) {
   struct stat status;
   const uint8_t *bytes = NULL;
   struct image *image = &source->elf->image;
   TRY(map_core(path, &status, &bytes));
-  enum image_state state = image_load(bytes, (uint64_t)status.st_size, image);
+  uint64_t size = (uint64_t)status.st_size;
+  source->compression = compressed_format(bytes, size);
+  if (source->compression) {
+    TRY(unpack(source, path, bytes, size, unpacking));
+    bytes = image->bytes;
+    size = image->size;
+  }
+  enum image_state state = image_load(bytes, size, image);
   TRY(check_image(path, state, image));
   TRY(source_keep_options(source, exe, sysroot));
   source->time = (double)status.st_mtim.tv_sec + (double)status.st_mtim.tv_nsec / 1e9;
@@ -234,9 +247,10 @@ struct inspect_error *source_create(enum source_kind kind, struct source **resul
 }
 
 struct inspect_error *source_open_core(const char *path, const char *exe, const char *sysroot,
+                                       const struct source_unpacking *unpacking,
                                        struct source **result) {
   TRY(source_create(SOURCE_CORE, result));
-  struct inspect_error *error = read_core(*result, path, exe, sysroot);
+  struct inspect_error *error = read_core(*result, path, exe, sysroot, unpacking);
   if (error) {
     source_close(*result);
     *result = NULL;

@@ -51,6 +51,10 @@ struct source {
                           modification time, or when a process was read          */
   double cpu_time;     /* CPU seconds the process had used (NT_PRSTATUS), negative if not known */
 
+  const char *compression; /* "zstd", ... if the core is compressed, or NULL. Static */
+  const char *ends_early;  /* why the contents of a compressed file end before their end: "the zstd
+                              stream ends early: ...", escaped; NULL if they do not */
+
   bool is_unstopped;      /* read while it ran: what was read need not be of one moment */
   double stopped_seconds; /* see source_stopped_seconds                                 */
 
@@ -74,12 +78,21 @@ struct source {
   struct source_remote *remote;   /* remote.c's own data, or NULL */
 };
 
-/* Opens an ELF core and maps it. `exe` and `sysroot` as in struct inspect_target. The errors tell a
- * missing file, a file that is no core (a program, a text, an empty file, a compressed core) and an
- * unsupported machine apart, each with a hint. A truncated core opens; its gaps say what is lost.
- */
+/* How a compressed core is decompressed. */
+struct source_unpacking {
+  const struct work *work; /* progress and interruption, or NULL                              */
+  uint64_t most_bytes;     /* what may come out; 0: the limit that no core is expected to need */
+};
+
+/* Opens an ELF core and maps it; a compressed one is decompressed to a temporary file without a
+ * name. `exe` and `sysroot` as in struct inspect_target; `unpacking` may be NULL. The errors tell a
+ * missing file, a file that is no core (a program, a text, an empty file), one that would not fit
+ * and an unsupported machine apart, each with a hint. A truncated core opens; its gaps say what is
+ * lost. */
 MUST_CHECK struct inspect_error *source_open_core(const char *path, const char *exe,
-                                                  const char *sysroot, struct source **result);
+                                                  const char *sysroot,
+                                                  const struct source_unpacking *unpacking,
+                                                  struct source **result);
 
 /* Takes a snapshot of a running process, as `how` says (see inspect.h), and reads it: what is
  * analysed later is a copy. The errors tell apart who cannot be read, and why, each with a hint. */

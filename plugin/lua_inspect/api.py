@@ -51,7 +51,7 @@ def open(
 ) -> Session:
     """Opens a core file. Nothing is read from it before it is asked for.
 
-    core     the core file
+    core     the core file, compressed or not
     exe      the program's file, if it is not where the core says
     sysroot  a folder that stands for / in the paths of the target's files
     layout   a file that tells how Lua's structures lie, from `lua-inspect layout EXE`
@@ -66,7 +66,8 @@ def open(
     place = library.Place(
         Target(str(core)), exe=files[0], sysroot=files[1], layout=files[2]
     )
-    opened = _loaded().open(place)
+    loaded, patience = _loaded(), Patience()
+    opened = patience.wait(lambda: loaded.open(place, patience.cancelled))
     return Session(opened, str(core), is_owner=True)
 
 

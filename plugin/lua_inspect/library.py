@@ -87,6 +87,8 @@ class _Target(ctypes.Structure):
         ("remote", ctypes.POINTER(_Remote)),
         ("threads", ctypes.POINTER(_Thread)),
         ("thread_count", ctypes.c_size_t),
+        ("max_decompressed", ctypes.c_uint64),
+        ("io", ctypes.POINTER(_Io)),
     ]
 
 
@@ -647,7 +649,9 @@ class Invocation:
 
     def open(self, place: Place, io: Io) -> Session:
         """Opens a target for this invocation; an error is reported as the invocation asks."""
-        session, error = self._library.try_open(place)
+        session, error = self._library.try_open(
+            place, io, self._target.contents.max_decompressed
+        )
         if session is None:
             self._library.report(self.handle, error, io)
             raise CommandFailed
@@ -742,19 +746,25 @@ class Library:
             raise self.taken_error(error)
         return Invocation(self, handle)
 
-    def try_open(self, place: Place) -> Tuple[Optional[Session], int]:
+    def try_open(
+        self, place: Place, io: Io, max_decompressed: int = 0
+    ) -> Tuple[Optional[Session], int]:
         """A session, or the handle of an error."""
-        target = place.structure()
+        target, structure = place.structure(), _io_structure(io)
+        target.max_decompressed = max_decompressed
+        target.io = ctypes.pointer(structure)
         handle = ctypes.c_void_p()
         error = self.functions.inspect_session_open(
             ctypes.byref(target), ctypes.byref(handle)
         )
         return (None, error) if error else (Session(self, handle, target), 0)
 
-    def open(self, place: Place) -> Session:
+    def open(
+        self, place: Place, cancelled: Callable[[], bool] = lambda: False
+    ) -> Session:
         """Opens a target. Raises Error."""
         self.for_scripts()
-        session, error = self.try_open(place)
+        session, error = self.try_open(place, _silent(cancelled))
         if session is None:
             raise self.taken_error(error)
         return session

@@ -135,10 +135,12 @@ static void tell_stopped(const struct inspect_session *session) {
 }
 
 static int open_and_run(struct inspect_invocation *invocation, const struct inspect_io *io) {
-  const struct inspect_target *target = inspect_invocation_target(invocation);
+  const struct inspect_target *wanted = inspect_invocation_target(invocation);
   struct inspect_session *session = NULL;
-  if (target) {
-    struct inspect_error *error = inspect_session_open(target, &session);
+  if (wanted) {
+    struct inspect_target target = *wanted;
+    target.io = io;
+    struct inspect_error *error = inspect_session_open(&target, &session);
     if (error) return inspect_report_error(invocation, error, io);
   }
   bool holds = target && target->pid && target->snapshot == INSPECT_SNAPSHOT_STOP;

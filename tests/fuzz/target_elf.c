@@ -33,7 +33,9 @@ static void run(const uint8_t *bytes, size_t size) {
   if (descriptor < 0 || write(descriptor, bytes, size) != (ssize_t)size) exit(2);
   snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
   /* a folder without files: the machine's own take no part */
-  struct inspect_error *error = source_open_core(path, NULL, "/proc/self/fdinfo", &source);
+  const struct source_unpacking unpacking = {.most_bytes = 1 << 24};
+  struct inspect_error *error =
+      source_open_core(path, NULL, "/proc/self/fdinfo", &unpacking, &source);
   if (error)
     inspect_error_free(error);
   else

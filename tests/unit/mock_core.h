@@ -186,7 +186,7 @@ static inline int mock_remove_folder(void **state) {
 static inline struct inspect_error *mock_open_cut(struct mock_core *core, size_t size,
                                                   struct source **result) {
   mock_write(mock_path("mock.core"), core->bytes, size);
-  return source_open_core(mock_path("mock.core"), NULL, NULL, result);
+  return source_open_core(mock_path("mock.core"), NULL, NULL, NULL, result);
 }
 
 static inline struct source *mock_open(struct mock_core *core) {

@@ -61,7 +61,7 @@ static struct source *open_core(const char *path, char dumped, const char *exe,
   mock_finish(&core);
   mock_write(mock_path("mock.core"), core.bytes, core.size);
   struct source *source;
-  assert_null(source_open_core(mock_path("mock.core"), exe, sysroot, &source));
+  assert_null(source_open_core(mock_path("mock.core"), exe, sysroot, NULL, &source));
   assert_int_equal(source->mapping_count, 2);
   return source;
 }

@@ -52,7 +52,7 @@ static void test_identity(void **state) {
   snprintf(link, sizeof link, "%s", mock_path("link"));
   assert_int_equal(symlink(path, link), 0);
   struct source *source;
-  assert_null(source_open_core(link, NULL, NULL, &source));
+  assert_null(source_open_core(link, NULL, NULL, NULL, &source));
   struct stat status;
   assert_int_equal(stat(path, &status), 0);
   assert_true(fabs(source->time - (double)status.st_mtim.tv_sec) < 1.0);
@@ -205,7 +205,7 @@ static void test_many_headers(void **state) {
     mock_write(mock_path("many.core"), file, kind & 2 ? size - 0x20 : size);
     free(file);
     struct source *source;
-    assert_null(source_open_core(mock_path("many.core"), NULL, NULL, &source));
+    assert_null(source_open_core(mock_path("many.core"), NULL, NULL, NULL, &source));
     assert_int_equal(source->segment_count, 1);
     check_segment(source, 0, 0x10000, 0x10100);
     source_close(source);
@@ -227,7 +227,7 @@ static void check_error(struct inspect_error *error, enum inspect_error_code cod
 static void check_contents(const void *bytes, size_t size, const char *message, const char *hint) {
   struct source *source;
   mock_write(mock_path("file"), bytes, size);
-  check_error(source_open_core(mock_path("file"), NULL, NULL, &source), INSPECT_ERROR_TARGET,
+  check_error(source_open_core(mock_path("file"), NULL, NULL, NULL, &source), INSPECT_ERROR_TARGET,
               message, hint);
   assert_null(source);
 }
@@ -235,18 +235,18 @@ static void check_contents(const void *bytes, size_t size, const char *message, 
 static void test_no_files(void **state) {
   (void)state;
   struct source *source;
-  check_error(source_open_core(mock_path("none"), NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
+  check_error(source_open_core(mock_path("none"), NULL, NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
               "none: No such file", "path");
-  check_error(source_open_core(mock_folder(), NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
+  check_error(source_open_core(mock_folder(), NULL, NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
               "is a directory", "core file");
   assert_int_equal(mkfifo(mock_path("pipe"), 0600), 0);
-  check_error(source_open_core(mock_path("pipe"), NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
+  check_error(source_open_core(mock_path("pipe"), NULL, NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
               "is not a regular file", "file");
   if (geteuid() == 0) return; /* root may read everything */
   mock_write(mock_path("secret"), "x", 1);
   assert_int_equal(chmod(mock_path("secret"), 0), 0);
-  check_error(source_open_core(mock_path("secret"), NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
-              "Permission denied", "owner");
+  check_error(source_open_core(mock_path("secret"), NULL, NULL, NULL, &source),
+              INSPECT_ERROR_SYSTEM, "Permission denied", "owner");
 }
 
 static void test_options(void **state) {
@@ -258,11 +258,12 @@ static void test_options(void **state) {
   char path[512];
   snprintf(path, sizeof path, "%s", mock_path("mock.core"));
   mock_write(path, core.bytes, core.size);
-  check_error(source_open_core(path, "/no/such", NULL, &source), INSPECT_ERROR_SYSTEM,
+  check_error(source_open_core(path, "/no/such", NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
               "/no/such: No such file", "--exe");
-  check_error(source_open_core(path, mock_folder(), NULL, &source), INSPECT_ERROR_SYSTEM,
+  check_error(source_open_core(path, mock_folder(), NULL, NULL, &source), INSPECT_ERROR_SYSTEM,
               "is not a regular file", "--exe");
-  check_error(source_open_core(path, NULL, path, &source), INSPECT_ERROR_SYSTEM, "", "--sysroot");
+  check_error(source_open_core(path, NULL, path, NULL, &source), INSPECT_ERROR_SYSTEM, "",
+              "--sysroot");
 }
 
 static void test_other_contents(void **state) {
@@ -272,10 +273,7 @@ static void test_other_contents(void **state) {
   check_contents("\0\1\2\3\4", 5, "is not an ELF core", "gcore");
   check_contents("\xfd"
                  "7zXZ\0",
-                 6, "(xz)", "xz -dk");
-  check_contents("\x28\xb5\x2f\xfd", 4, "(zstd)", "zstd -d");
-  check_contents("\x1f\x8b", 2, "(gzip)", "gzip -d");
-  check_contents("\x04\x22\x4d\x18", 4, "(lz4)", "lz4 -d");
+                 6, "(xz), but nothing of it can be read", "copy it again");
   check_contents("\x7f"
                  "ELF",
                  4, "is cut off", "truncated");
