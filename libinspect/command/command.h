@@ -44,22 +44,22 @@ struct cause_choice {
  * as long as the invocation. */
 struct command_options {
   /* Every command. */
-  struct vm_choice vm;   /* [all VMs]                                               */
-  bool json;             /* [false]                                                 */
-  bool wide;             /* [false] no limit of 100 columns                         */
-  bool no_progress;      /* [false]                                                 */
-  bool verbose;          /* [false]                                                 */
-  enum color_mode color; /* [COLOR_AUTO]                                            */
-  uint64_t threads;      /* [0: as many as there are processors] 1..1024            */
-  uint64_t max_memory;   /* [0: what the machine has] bytes besides the core        */
-  bool has_now;          /* [false: the dump's time]                                */
-  double now;            /* seconds since 1970                                      */
-  const char *exe;       /* [NULL]                                                  */
-  const char *sysroot;   /* [NULL]                                                  */
-  const char *layout;    /* [NULL]                                                  */
+  struct vm_choice vm;       /* [all VMs]                                               */
+  bool json;                 /* [false]                                                 */
+  bool wide;                 /* [false] no limit of 100 columns                         */
+  bool no_progress;          /* [false]                                                 */
+  bool verbose;              /* [false]                                                 */
+  enum color_mode color;     /* [COLOR_AUTO]                                            */
+  uint64_t threads;          /* [0: as many as there are processors] 1..1024            */
+  uint64_t max_memory;       /* [0: what the machine has] bytes besides the core        */
+  bool has_now;              /* [false: the dump's time]                                */
+  double now;                /* seconds since 1970                                      */
+  const char *exe;           /* [NULL]                                                  */
+  const char *sysroot;       /* [NULL]                                                  */
+  const char *layout;        /* [NULL]                                                  */
   uint64_t max_decompressed; /* [0: what the library thinks right] */
-  uint64_t pid;          /* [0] the shell only                                      */
-  unsigned snapshot;     /* [0: copy] enum inspect_snapshot; the shell only         */
+  uint64_t pid;              /* [0] the shell only                                      */
+  unsigned snapshot;         /* [0: copy] enum inspect_snapshot; the shell only         */
 
   /* leaks */
   const struct path *tracker; /* [NULL: found by themselves]                        */

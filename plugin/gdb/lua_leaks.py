@@ -18,6 +18,7 @@ import gdb
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 try:
     from lua_inspect import commands
+    from lua_inspect.cores import core_argument
     from lua_inspect.host import (
         REGISTERS,
         Command,
@@ -50,26 +51,6 @@ def core_path(description: str) -> str:
         f"the core file {paths[-1] if paths else 'that gdb has loaded'} is no longer there",
         "load the core again with `core-file FILE`",
     )
-
-
-def core_argument() -> Optional[str]:
-    """The core that the user started gdb with as its only file: `gdb CORE`.
-
-    gdb takes a single file for a program, says that it is none, and has nothing loaded then; what
-    the user meant is plain.
-    """
-    try:
-        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
-        path = os.fsdecode(words[-2])
-        with open(path, "rb") as file:
-            header = file.read(18)
-    except (OSError, IndexError):
-        return None
-    is_core = header[:4] == b"\x7fELF" and 4 in (
-        header[16],
-        header[17],
-    )  # ET_CORE, either order
-    return os.path.abspath(path) if is_core else None
 
 
 def sysroot() -> Optional[str]:

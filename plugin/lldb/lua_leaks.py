@@ -21,7 +21,7 @@ import lldb
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 try:
     from lua_inspect import commands
-    from lua_inspect.cores import is_core, same_memory
+    from lua_inspect.cores import core_argument, is_core, same_memory
     from lua_inspect.host import (
         REGISTERS,
         Command,
@@ -188,6 +188,9 @@ class LldbHost:
         target = self.debugger.GetSelectedTarget()
         process = target.GetProcess()
         if not process.IsValid() or not process.GetProcessID():
+            core = None if target.IsValid() else core_argument()
+            if core is not None:
+                return Target(core, sysroot=self._sysroot())
             raise HostError(
                 "no core file is loaded",
                 "load one with `target create --core FILE`, "

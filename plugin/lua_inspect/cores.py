@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
-from typing import Callable, Iterator, Tuple
+from pathlib import Path
+from typing import Callable, Iterator, Optional, Tuple
 
 _CORE, _LOAD = 4, 1  # ET_CORE, PT_LOAD
 _SAMPLE = 1 << 20
+# How files begin that are compressed as the library can read them: zstd, lz4, xz, gzip.
+_COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\xfd7zXZ\0", b"\x1f\x8b")
 
 
 def is_core(path: str) -> bool:
@@ -18,6 +22,31 @@ def is_core(path: str) -> bool:
     except OSError:
         return False
     return header[:4] == b"\x7fELF" and len(header) == 18 and _CORE in header[16:18]
+
+
+def is_compressed(path: str) -> bool:
+    """Whether the file is compressed: with what debuggers cannot load and the library can."""
+    try:
+        with open(path, "rb") as file:
+            return os.path.isfile(path) and file.read(6).startswith(_COMPRESSED)
+    except OSError:
+        return False
+
+
+def core_argument() -> Optional[str]:
+    """The core that the user meant on the debugger's command line, where nothing is loaded.
+
+    `gdb CORE`: gdb takes a single file for a program, says that it is none, and has nothing loaded
+    then. `gdb -c core.zst`, `lldb -c core.zst`: debuggers cannot load a compressed one.
+    """
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")[1:-1]
+    except OSError:
+        return None
+    paths = [os.fsdecode(word) for word in words]
+    meant = [path for path in paths if path and is_compressed(path)]
+    meant += [path for path in paths[-1:] if is_core(path)]
+    return os.path.abspath(meant[0]) if len(meant) == 1 else None
 
 
 def _loaded(file: mmap.mmap) -> Iterator[Tuple[int, int, int]]:

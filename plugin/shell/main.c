@@ -143,7 +143,7 @@ static int open_and_run(struct inspect_invocation *invocation, const struct insp
     struct inspect_error *error = inspect_session_open(&target, &session);
     if (error) return inspect_report_error(invocation, error, io);
   }
-  bool holds = target && target->pid && target->snapshot == INSPECT_SNAPSHOT_STOP;
+  bool holds = wanted && wanted->pid && wanted->snapshot == INSPECT_SNAPSHOT_STOP;
   if (session && !holds) tell_stopped(session);
   int status = inspect_invocation_run(invocation, session, io);
   if (session && holds) {

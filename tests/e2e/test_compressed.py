@@ -9,8 +9,10 @@ import time
 
 import pytest
 
+from debuggers import DEBUGGERS
 from support import PROGRAM, clean_environment, document, inspect
 
+GDB, LLDB = DEBUGGERS["gdb"], DEBUGGERS["lldb"]
 PACKERS = {
     "zst": ["zstd", "-q", "-c"],
     "lz4": ["lz4", "-q", "-c"],
@@ -136,3 +138,37 @@ def test_what_no_core_compresses_to_is_refused(tmp_path):
     result = inspect(tmp_path / "bomb.zst")
     assert result.returncode == 2
     assert "less than a thousandth" in result.stderr
+
+
+def inspect_by(line, typed):
+    """What a debugger prints."""
+    return subprocess.run(
+        list(map(str, line)),
+        input=typed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        env=clean_environment(),
+        timeout=60,
+    ).stdout
+
+
+def test_gdb_and_lldb(core, tmp_path):
+    """Neither loads it; that it was meant is plain from the command line."""
+    packed = pack(core, tmp_path / core.name, *PACKERS["zst"])
+    wanted = inspect(core, "states").stdout
+    for meant in ([packed], ["-c", packed]):
+        line = [
+            "gdb",
+            "-nx",
+            "-q",
+            "-batch",
+            "-ex",
+            GDB.load_plugin,
+            "-ex",
+            "lua-states",
+        ]
+        assert wanted in inspect_by([*line, *meant], "")
+    typed = f"{LLDB.load_plugin}\nlua-states\n"
+    if shutil.which(LLDB.program):
+        assert wanted in inspect_by([LLDB.program, "-x", "-c", packed], typed)
