@@ -178,9 +178,16 @@ static bool allocate(struct spreading *it) {
 static void sum(struct spreading *it) {
   const struct graph *graph = it->graph;
   uint8_t all = (uint8_t)((1 << it->count) - 1);
+  uint32_t from = UINT32_MAX, to = 0; /* what any lane is about: of many VMs a few */
+  for (unsigned i = 0; i < it->count; i++) {
+    if (it->lanes[i].from < from) from = it->lanes[i].from;
+    if (it->lanes[i].to > to) to = it->lanes[i].to;
+  }
   for (object_id object = 0; object < graph->object_count; object++) {
+    uint32_t place = it->dominators->enter[object];
+    if (!place || place < from || place > to) continue;
     uint8_t gone = (uint8_t)(~it->bits[object] | it->member[object]) & all;
-    if (!gone || !it->dominators->enter[object]) continue;
+    if (!gone) continue;
     uint64_t bytes = graph_bytes(graph, object);
     for (gone = lanes_around(it, object, gone); gone; gone &= (uint8_t)(gone - 1))
       it->lanes[__builtin_ctz(gone)].set->retained += bytes;
