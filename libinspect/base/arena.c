@@ -1,6 +1,8 @@
 /* arena.c - memory that is freed all at once: a list of blocks, bump-allocated. */
 #include "base/arena.h"
 
+#include "base/shortage.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +27,20 @@ void arena_free(struct arena *arena) {
 }
 
 void *arena_alloc(struct arena *arena, size_t size) {
-  if (size > SIZE_MAX / 2) return NULL;
+  if (size > SIZE_MAX / 2) {
+    shortage_note();
+    return NULL;
+  }
   size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
   if (!arena->blocks || size > arena->blocks->size - arena->used) {
     size_t block_size = arena->blocks ? arena->blocks->size * 2 : FIRST_BLOCK;
     if (block_size > LARGEST_BLOCK) block_size = LARGEST_BLOCK;
     if (block_size < size) block_size = size;
     struct arena_block *block = calloc(1, sizeof *block + block_size);
-    if (!block) return NULL;
+    if (!block) {
+      shortage_note();
+      return NULL;
+    }
     block->older = arena->blocks;
     block->size = block_size;
     arena->blocks = block;

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/shortage.h"
+
 struct bitset {
   uint64_t *words;
   uint64_t size; /* number of bits */
@@ -17,6 +19,7 @@ static inline bool bitset_init(struct bitset *set, uint64_t size) {
   uint64_t count = size / 64 + 1;
   set->size = size;
   set->words = count > SIZE_MAX / 8 ? NULL : calloc((size_t)count, 8);
+  if (!set->words) shortage_note();
   return set->words != NULL;
 }
 

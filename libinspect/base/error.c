@@ -10,7 +10,7 @@ struct inspect_error *error_no_memory(void) {
   static struct inspect_error error = {
       .code = INSPECT_ERROR_NO_MEMORY,
       .message = "out of memory",
-      .hint = "close other programs, raise ulimit -v, or analyse the core on a larger machine",
+      .hint = ERROR_NO_MEMORY_HINT,
   };
   return &error;
 }

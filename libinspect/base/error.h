@@ -21,6 +21,8 @@ struct inspect_error *error_at(enum inspect_error_code code, uint64_t address, c
                                const char *format, ...) PRINTF_LIKE(4, 5);
 
 struct inspect_error *error_no_memory(void);
+#define ERROR_NO_MEMORY_HINT                                                                       \
+  "close other programs, raise ulimit -v, or analyse the core on a larger machine"
 struct inspect_error *error_interrupted(void);
 
 /* Returns from the calling function if the expression yields an error. */

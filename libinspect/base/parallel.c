@@ -4,6 +4,8 @@
  * run on its own threads. */
 #include "base/parallel.h"
 
+#include "base/shortage.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,12 +18,13 @@ struct part {
   void *context;
   size_t number;
   pthread_t thread;
-  bool is_started;
+  bool is_started, is_short;
 };
 
 static void *start(void *argument) {
   struct part *part = argument;
   part->run(part->context, part->number);
+  part->is_short = shortage_seen();
   return NULL;
 }
 
@@ -37,10 +40,12 @@ void parallel_run(size_t count, void (*run)(void *context, size_t number), void 
   if (is_masked) pthread_sigmask(SIG_SETMASK, &before, NULL);
   run(context, 0);
   for (size_t i = 1; i < count; i++) {
-    if (i < MOST_THREADS && parts[i].is_started)
-      pthread_join(parts[i].thread, NULL);
-    else
+    if (i >= MOST_THREADS || !parts[i].is_started) {
       run(context, i);
+      continue;
+    }
+    pthread_join(parts[i].thread, NULL);
+    if (parts[i].is_short) shortage_note();
   }
 }
 

@@ -2,10 +2,11 @@
 #include "base/vector.h"
 
 #include "base/large.h"
+#include "base/shortage.h"
 
 #include <stdint.h>
 
-bool vector_grow(void **items, size_t count, size_t *capacity, size_t more, size_t element_size) {
+static bool grow(void **items, size_t count, size_t *capacity, size_t more, size_t element_size) {
   if (more > SIZE_MAX / 2 - count) return false;
   size_t wanted = count + more, grown = *capacity + *capacity / 2;
   if (grown < 16) grown = 16;
@@ -16,6 +17,12 @@ bool vector_grow(void **items, size_t count, size_t *capacity, size_t more, size
   *items = moved;
   *capacity = grown;
   return true;
+}
+
+bool vector_grow(void **items, size_t count, size_t *capacity, size_t more, size_t element_size) {
+  bool has_grown = grow(items, count, capacity, more, element_size);
+  if (!has_grown) shortage_note();
+  return has_grown;
 }
 
 void vector_grow_large(void **items, size_t count, size_t *capacity, size_t wanted,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/shortage.h"
 #include "command/monitor.h"
 #include "command/session.h"
 #include "report/render.h"
@@ -33,6 +34,13 @@ void inspect_invocation_free(struct inspect_invocation *invocation) {
   free(invocation);
 }
 
+/* An answer that memory ran out for may lack something, an error may be about what is not so. */
+static struct inspect_error *without_shortage(struct inspect_error *error) {
+  if (!shortage_seen() || (error && error->code == INSPECT_ERROR_INTERRUPTED)) return error;
+  inspect_error_free(error);
+  return error_no_memory();
+}
+
 /* An error of the command line is told as JSON, too, if the line asks for JSON anywhere. */
 static bool wants_json(const struct words *words) {
   for (size_t i = 0; i < words->count && strcmp(words->items[i], "--") != 0; i++)
@@ -41,7 +49,7 @@ static bool wants_json(const struct words *words) {
 }
 
 static struct inspect_error *finish(struct inspect_invocation *invocation, struct words *words) {
-  struct inspect_error *error = arguments_parse(invocation, words);
+  struct inspect_error *error = without_shortage(arguments_parse(invocation, words));
   if (error) invocation->options.json = wants_json(words);
   vector_free(words);
   return error;
@@ -60,6 +68,7 @@ static struct inspect_error *copy_words(struct arena *arena, int argc, char *con
 struct inspect_error *inspect_invocation_parse(int argc, char *const *argv,
                                                struct inspect_invocation **result) {
   struct words words = {0};
+  shortage_forget();
   *result = create(false);
   if (!*result) return error_no_memory();
   struct inspect_error *error = copy_words(&(*result)->arena, argc, argv, &words);
@@ -71,6 +80,7 @@ struct inspect_error *inspect_invocation_parse(int argc, char *const *argv,
 struct inspect_error *inspect_invocation_parse_line(const char *command, const char *arguments,
                                                     struct inspect_invocation **result) {
   struct words words = {0};
+  shortage_forget();
   *result = create(true);
   if (!*result) return error_no_memory();
   (*result)->command = command_find(command, strlen(command));
@@ -145,6 +155,11 @@ static void diagnose(const struct inspect_io *io, const char *text) {
   if (io->diagnostic) io->diagnostic(io->context, text, strlen(text));
 }
 
+/* What needs no memory to be said: error_no_memory as text. */
+#define NO_MEMORY_TEXT                                                                             \
+  "lua-inspect: out of memory\n"                                                                   \
+  "  hint: " ERROR_NO_MEMORY_HINT "\n"
+
 static void write_error_text(const struct inspect_error *error, const struct inspect_io *io) {
   struct text text = {0};
   bool ok = text_add_string(&text, "lua-inspect: ") && text_add_string(&text, error->message) &&
@@ -153,7 +168,7 @@ static void write_error_text(const struct inspect_error *error, const struct ins
     ok = ok && text_add_string(&text, "  hint: ") && text_add_string(&text, error->hint) &&
          text_add(&text, "\n", 1);
   ok = ok && text_add(&text, "", 1);
-  diagnose(io, ok ? text.items : "lua-inspect: out of memory\n");
+  diagnose(io, ok ? text.items : NO_MEMORY_TEXT);
   vector_free(&text);
 }
 
@@ -177,12 +192,15 @@ static void end_document(struct command_context *context) {
 
 static int finish_run(const struct inspect_invocation *invocation, struct command_context *context,
                       struct inspect_error *error) {
+  error = without_shortage(error);
   if (!error) {
     end_document(context);
-    if (!write_document(context->document, &invocation->options, context->io))
+    if (!write_document(context->document, &invocation->options, context->io) || shortage_seen())
       error = error_no_memory();
   }
   if (context->release) context->release(context->state);
+  if (error && error->code == INSPECT_ERROR_NO_MEMORY && context->session)
+    session_forget(context->session);
   if (error) return inspect_report_error(invocation, error, context->io);
   if (document_is_partial(context->document)) return STATUS_INTERRUPTED;
   return context->found ? STATUS_FOUND : STATUS_NOTHING;
@@ -218,6 +236,7 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
         invocation,
         error_create(INSPECT_ERROR_USAGE, "open a core first", "there is no target to look at"),
         io);
+  shortage_forget();
   struct document *document = document_create();
   if (!document) return inspect_report_error(invocation, error_no_memory(), io);
   struct arena arena;

@@ -123,7 +123,7 @@ struct heading {
 
 static void heading_words(struct heading *heading, const char *words) {
   line_words(heading->line, STYLE_HEADING, words);
-  heading->columns += text_columns(words, strlen(words));
+  heading->columns += words ? text_columns(words, strlen(words)) : 0;
 }
 
 static void heading_cell(struct heading *heading, struct cell cell) {

@@ -341,9 +341,10 @@ static struct inspect_error *set_choice(struct arena *arena, const struct option
     ok = text_printf(&known, "%s%s", i ? ", " : "", option->choices[i]);
   }
   ok = ok && text_finish(&known);
-  struct inspect_error *error = error_create(
-      INSPECT_ERROR_USAGE, option_hint(arena, option), "--%s: %s is none of %s", option->shown.name,
-      quote_word(arena, word, strlen(word)), ok ? known.items : "its words");
+  struct inspect_error *error =
+      !ok ? error_no_memory()
+          : error_create(INSPECT_ERROR_USAGE, option_hint(arena, option), "--%s: %s is none of %s",
+                         option->shown.name, quote_word(arena, word, strlen(word)), known.items);
   vector_free(&known);
   return error;
 }

@@ -46,12 +46,19 @@ struct inspect_error *inspect_session_open(const struct inspect_target *target,
   return NULL;
 }
 
-void inspect_session_close(struct inspect_session *session) {
-  if (!session) return;
+void session_forget(struct inspect_session *session) {
   if (session->is_classified) classes_free(&session->classes);
   if (session->is_dominated) dominators_free(&session->dominators);
   if (session->is_collected) collection_free(&session->collection);
   if (session->is_open) heap_close(&session->heap);
+  session->is_classified = session->is_dominated = session->is_collected = false;
+  session->is_built = session->is_detected = session->is_open = false;
+  session->listing.count = 0; /* its numbers are those of the graph */
+}
+
+void inspect_session_close(struct inspect_session *session) {
+  if (!session) return;
+  session_forget(session);
   if (session->source) source_close(session->source);
   vector_free(&session->listing);
   arena_free(&session->arena);

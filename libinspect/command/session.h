@@ -45,6 +45,10 @@ MUST_CHECK struct inspect_error *session_dominate(struct inspect_session *sessio
 MUST_CHECK struct inspect_error *session_classify(struct inspect_session *session,
                                                   const struct work *work);
 
+/* Forgets all that was made, after memory ran out: parts of it may be missing, and there is more
+ * room then. It is made again when it is asked for. */
+void session_forget(struct inspect_session *session);
+
 /* Whether --vm leaves this VM in; `index` counts from 0. */
 bool session_selects(const struct inspect_session *session, const struct command_options *options,
                      size_t index);

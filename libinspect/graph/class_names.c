@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/number_map.h"
+#include "base/shortage.h"
 
 enum { MOST_STEPS = 3, MOST_REFERENCES = 1 << 14, MOST_NAMED = 1 << 17, LONGEST_NAME = 100 };
 
@@ -192,7 +193,10 @@ static void name_registered(struct class_names *names, const struct graph *graph
 static struct class_names *names_of(struct heap *heap) {
   if (heap->class_names) return heap->class_names;
   struct class_names *names = heap->class_names = calloc(1, sizeof *names);
-  if (!names) return NULL;
+  if (!names) {
+    shortage_note();
+    return NULL;
+  }
   arena_init(&names->arena);
   for (size_t i = 0; i < heap->vm_count; i++) {
     name_tables(names, &heap->graph, &heap->vms[i]);

@@ -3,6 +3,7 @@
  * The position of a reference in its object's row is the position at which lua54_visit emits it
  * among those that lead to objects. The places found that way are cached for the last few objects,
  * so that asking for all entries of one table visits it once. */
+#include "base/shortage.h"
 #include "graph/heap.h"
 #include "lua/stack.h"
 
@@ -35,9 +36,10 @@ static const struct cached_row *row_of(struct heap *heap, object_id object) {
   struct visit visit = {0};
   bool no_memory = false;
   struct cached_row row = {.object = object};
-  if (lua54_visit(&owner->vm, heap_address(heap, object), TAG_ANY, &visit, &no_memory) &&
-      !no_memory)
+  bool is_object = lua54_visit(&owner->vm, heap_address(heap, object), TAG_ANY, &visit, &no_memory);
+  if (is_object && !no_memory)
     row.places = malloc((visit.references.count + 1) * sizeof *row.places);
+  if (is_object && !row.places) shortage_note();
   for (size_t i = 0; row.places && i < visit.references.count; i++) {
     const struct raw_reference *reference = &visit.references.items[i];
     if (heap_object_at(heap, reference->address) == NO_OBJECT ||
