@@ -3,6 +3,8 @@
  * that follow each other. */
 #include "base/number_map.h"
 
+#include "base/shortage.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@ static bool grow(struct number_map *map) {
                              .count = map->count,
                              .capacity = capacity};
   if (!grown.keys || !grown.values) {
+    shortage_note();
     number_map_free(&grown);
     return false;
   }

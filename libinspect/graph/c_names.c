@@ -6,6 +6,8 @@
  */
 #include "graph/heap.h"
 
+#include "base/shortage.h"
+
 struct c_name {
   uint64_t code;
   const char *name;
@@ -76,7 +78,10 @@ static int by_code_and_name(const void *left, const void *right) {
 
 static struct c_names *names_create(struct heap *heap) {
   struct c_names *names = calloc(1, sizeof *names);
-  if (!names) return NULL;
+  if (!names) {
+    shortage_note();
+    return NULL;
+  }
   arena_init(&names->arena);
   for (size_t i = 0; i < heap->vm_count && add_vm(names, heap, &heap->vms[i]); i++) {
   }

@@ -447,11 +447,11 @@ static struct inspect_error *run_search(struct search *search, struct detected_v
   if (parts > MOST_PARTS) parts = MOST_PARTS;
   if (parts > search->chunks.count) parts = search->chunks.count;
   if (parts) parallel_run(parts, search_part, search);
-  for (size_t part = 0; part < parts; part++) {
+  for (size_t part = 0; part < parts; part++)
     if (search->no_memory[part]) return error_no_memory();
+  for (size_t part = 0; part < parts; part++)
     for (size_t i = 0; i < search->pieces[part].count; i++)
       if (!test_words(search, search->pieces[part].items[i], result)) return error_no_memory();
-  }
   return search->is_stopped ? error_interrupted() : NULL;
 }
 
