@@ -8,9 +8,11 @@
  * the arena; NULL: out of memory. */
 const char *object_words(struct command_context *context, object_id object);
 
+/* What an object is that no collection leaves: "garbage", or "unknown" if references were lost. */
+const char *unreached_word(const struct inspect_session *session);
+
 /* Page: the object's address, what it is, its class, its fate ("alive", "garbage: no root reaches
- * it",
- * ...), on one line. The session must be collected. */
+ * it", ...), on one line. The session must be collected. */
 void object_to_page(struct command_context *context, object_id object);
 
 /* Data: vm, address, type, class, description, bytes, retained_bytes (null unless the session has

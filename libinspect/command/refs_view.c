@@ -33,16 +33,17 @@ static const char *remark(struct command_context *context, const struct found_re
   const struct graph *graph = &context->session->heap.graph;
   object_id other = is_incoming ? one->owner : one->other;
   bool is_live = collection_leaves(&context->session->collection, other);
+  const char *unreached = unreached_word(context->session);
   if (graph->kind[one->reference] == REFERENCE_MAYBE_STACK) return "may be stale";
   switch (reference_strength(graph, one->owner, one->reference)) {
   case STRENGTH_EPHEMERON:
-    return is_live ? "while its key is held" : "garbage";
+    return is_live ? "while its key is held" : unreached;
   case STRENGTH_WEAK:
-    return is_live ? "weak" : "weak; garbage";
+    return is_live ? "weak" : arena_printf(context->arena, "weak; %s", unreached);
   case STRENGTH_STRONG:
     break;
   }
-  return is_live ? "" : "garbage";
+  return is_live ? "" : unreached;
 }
 
 /* Labels may be of any length; a page shows the beginning. */

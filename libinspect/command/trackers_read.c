@@ -71,8 +71,8 @@ static enum verdict verdict_of(const struct reader *reader, object_id object) {
   if (object == NO_OBJECT || reader->session->heap.graph.type[object] == OBJECT_STRING)
     return VERDICT_NEVER;
   if (bitset_has(&collection->live, object)) return VERDICT_LEAKED;
-  if (bitset_has(&collection->finalizer, object)) return VERDICT_FINALIZER;
   if (reader->session->heap.graph.incomplete) return VERDICT_UNKNOWN;
+  if (bitset_has(&collection->finalizer, object)) return VERDICT_FINALIZER;
   return VERDICT_GARBAGE;
 }
 

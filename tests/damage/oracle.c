@@ -154,9 +154,24 @@ static void find_reached(struct oracle *oracle, object_id object) {
   if (is_other) reach(sound, object, &oracle->is_reached);
 }
 
+/* A thread knows its open upvalues by a list that goes through them. */
+static void release_open_upvalues(struct oracle *oracle, object_id upvalue) {
+  const struct graph *sound = &oracle->sound->graph;
+  for (object_id thread = 0; thread < sound->object_count; thread++) {
+    bool is_open = false;
+    for (reference_id i = graph_first(sound, thread); i < graph_first(sound, thread + 1); i++)
+      is_open |= sound->kind[i] == REFERENCE_OPEN_UPVALUE && sound->target[i] == upvalue;
+    for (reference_id i = graph_first(sound, thread); is_open && i < graph_first(sound, thread + 1);
+         i++)
+      if (sound->kind[i] == REFERENCE_OPEN_UPVALUE)
+        reach(sound, sound->target[i], &oracle->is_released);
+  }
+}
+
 /* Objects that wait for their finalizer are roots, and known by their list alone. */
 static void find_released(struct oracle *oracle, object_id object) {
   const struct graph *sound = &oracle->sound->graph;
+  if (sound->type[object] == OBJECT_UPVALUE) release_open_upvalues(oracle, object);
   if (!(sound->flags[object] & (OBJECT_PENDING | OBJECT_FIXED))) return;
   oracle->has_released = true;
   for (object_id other = 0; other < sound->object_count; other++)
