@@ -141,6 +141,7 @@ static void number_inner(struct building *building) {
     size[i] = place;
   }
   building->next = next[0];
+  building->result->bytes = bytes[0];
 }
 
 static void store_inner(struct building *building) {
@@ -167,14 +168,15 @@ static void store_inner(struct building *building) {
 /* ---- Places of twigs and leaves ---------------------------------------------------------------
  */
 
-/* Hands out the next `size` places below a dominator. */
+/* Hands out the next `size` places below a dominator, to what retains `bytes`. */
 static inline uint32_t take(struct building *building, object_id object, object_id parent,
-                            uint32_t size) {
+                            uint32_t size, uint64_t bytes) {
   const struct dominators *result = building->result;
   uint32_t place;
   if (parent == HELD_BY_ROOTS) {
     place = building->next;
     building->next += size;
+    building->result->bytes += bytes;
     __atomic_store_n(&result->parent[object], NO_OBJECT, __ATOMIC_RELAXED);
   } else {
     place = result->leave[parent] + 1;
@@ -194,9 +196,10 @@ static void number_twigs(void *context, size_t part) {
       object_id parent = parent_of(building, twig), ahead = parent_ahead(building, &share, twig);
       if (ahead != NO_OBJECT) __builtin_prefetch(&result->leave[ahead], 1);
       if (!is_in(&share, parent)) continue;
-      uint32_t place = take(building, twig, parent, result->leave[twig] + 1);
-      result->enter[twig] = result->leave[twig] = place;
       result->retained[twig] += graph_bytes(building->holding.graph, twig);
+      uint32_t size = result->leave[twig] + 1;
+      result->enter[twig] = result->leave[twig] =
+          take(building, twig, parent, size, result->retained[twig]);
     }
 }
 
@@ -211,8 +214,9 @@ static void number_leaves(void *context, size_t part) {
       object_id parent = parent_of(building, leaf), ahead = parent_ahead(building, &share, leaf);
       if (ahead != NO_OBJECT) __builtin_prefetch(&result->leave[ahead], 1);
       if (!is_in(&share, parent)) continue;
-      result->enter[leaf] = result->leave[leaf] = take(building, leaf, parent, 1);
-      result->retained[leaf] = graph_bytes(building->holding.graph, leaf);
+      uint64_t bytes = graph_bytes(building->holding.graph, leaf);
+      result->retained[leaf] = bytes;
+      result->enter[leaf] = result->leave[leaf] = take(building, leaf, parent, 1, bytes);
     }
 }
 

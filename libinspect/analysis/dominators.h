@@ -25,6 +25,7 @@ struct dominators {
   uint64_t *retained; /* bytes, 0 if not reached                                               */
   uint32_t *enter;    /* preorder number in the dominator tree, from 1; 0: not reached         */
   uint32_t *leave;    /* largest preorder number in the subtree                                */
+  uint64_t bytes;     /* of all objects that are reached                                       */
   const struct bitset *live;     /* as given, not owned                                        */
   const struct graph_mask *mask; /* the same                                                   */
 };

@@ -7,18 +7,24 @@
  *
  * If one object that is no member dominates all members, all that it does not dominate is reached
  * without them, and all references from there into its subtree lead to itself: the lane starts
- * with it and does not leave the subtree. */
+ * with it and does not leave the subtree.
+ *
+ * Where the members hold most of the heap little is reached, and where they hold little the lane is
+ * mostly about a small subtree: so what is reached is summed, and subtracted from the whole. */
 #include "analysis/retained_sets.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/holding.h"
 #include "base/large.h"
 
 enum {
   LANES = 8,
+  EIGHT = 8,
   CHECK_EVERY = 1 << 16,
   LOOK_AHEAD = 12,
+  LARGE_ROW = 64,        /* references       */
   LEAST_QUEUE = 1 << 10, /* places; as in mark.c        */
   OBJECTS_PER_PLACE = 512,
 };
@@ -36,8 +42,10 @@ struct spreading {
   struct lane lanes[LANES];
   unsigned count;
   uint8_t partial; /* lanes that are about one subtree                      */
-  uint8_t *bits;   /* of each object; of members those of their sets, too   */
-  uint8_t *member; /* of each object: the sets that it is in                */
+  struct reach {
+    uint8_t bits;   /* those of its sets, too */
+    uint8_t member; /* the sets that it is in */
+  } * reach;        /* of each object         */
   struct bitset pending;
   uint32_t swept;   /* the sweep comes to what is pending from here on        */
   bool has_pending; /* there may be some behind the sweep                     */
@@ -61,14 +69,13 @@ static inline bool takes_part(const struct spreading *it, object_id object) {
   return (!live || bitset_has(live, object)) && mask_enters(it->dominators->mask, object);
 }
 
-/* Gives an object the bits that it does not have yet. */
+/* Gives an object the bits that it does not have yet, of the lanes that are about it. */
 static inline void give(struct spreading *it, object_id object, uint8_t bits) {
-  uint8_t more = bits & (uint8_t)~it->bits[object];
-  if (!more) return;
-  it->bits[object] |= more;
-  if (!takes_part(it, object)) return;
+  uint8_t more = bits & (uint8_t)~it->reach[object].bits;
+  if (!more || !takes_part(it, object)) return;
   if (more & it->partial)
     more = (uint8_t)((more & ~it->partial) | lanes_around(it, object, more & it->partial));
+  it->reach[object].bits |= more;
   if (!more || !bitset_insert(&it->pending, object) || object >= it->swept) return;
   if (it->tail - it->head < it->limit)
     it->queue[it->tail++ & (it->limit - 1)] = object;
@@ -79,14 +86,18 @@ static inline void give(struct spreading *it, object_id object, uint8_t bits) {
 /* Passes the bits of an object on, but those of sets that it is a member of. */
 static struct inspect_error *visit(struct spreading *it, object_id object) {
   const struct holding *holding = it->holding;
-  uint8_t bits = it->bits[object] & (uint8_t)~it->member[object];
+  uint8_t bits = it->reach[object].bits & (uint8_t)~it->reach[object].member;
   bitset_remove(&it->pending, object);
   if (++it->steps % CHECK_EVERY == 0 &&
       work_stops(it->work, "retained sizes", it->steps, it->graph->object_count))
     return error_interrupted();
   struct held held = held_begin(holding, object);
-  for (object_id target; held_next(holding, &held, &target);)
+  bool is_large = held.end - held.at > LARGE_ROW;
+  for (object_id target; held_next(holding, &held, &target);) {
+    if (is_large && held.end - held.at > LOOK_AHEAD)
+      __builtin_prefetch(&it->reach[it->graph->target[held.at + LOOK_AHEAD]], 1);
     give(it, target, bits);
+  }
   return NULL;
 }
 
@@ -109,8 +120,7 @@ static inline void look_ahead(const struct spreading *it) {
     object_id object = it->queue[(it->head + 2 * LOOK_AHEAD) & mask];
     __builtin_prefetch(&graph->first[object]);
     __builtin_prefetch(&graph->flags[object]);
-    __builtin_prefetch(&it->bits[object]);
-    __builtin_prefetch(&it->member[object]);
+    __builtin_prefetch(&it->reach[object]);
   }
   if (left > LOOK_AHEAD)
     __builtin_prefetch(
@@ -139,26 +149,35 @@ static void give_roots(struct spreading *it, uint8_t bits) {
     give(it, object, bits);
 }
 
-static void start(struct spreading *it) {
-  uint8_t whole = 0;
-  for (unsigned i = 0; i < it->count; i++) {
-    const struct retained_set *set = it->lanes[i].set;
-    for (size_t j = 0; j < set->count; j++) {
-      it->member[set->objects[j]] |= (uint8_t)(1 << i);
-      it->bits[set->objects[j]] |= (uint8_t)(1 << i);
-    }
+static void add_members(struct spreading *it, const struct retained_set *set, uint8_t lane) {
+  for (size_t i = 0; i < set->count; i++) {
+    if (set->count - i > LOOK_AHEAD)
+      __builtin_prefetch(&it->reach[set->objects[i + LOOK_AHEAD]], 1);
+    struct reach *reach = &it->reach[set->objects[i]];
+    reach->member |= lane;
+    reach->bits |= lane;
   }
+}
+
+/* Leaves in `retained` the bytes of all that a lane is about. */
+static void start(struct spreading *it) {
+  const struct dominators *dominators = it->dominators;
+  uint8_t whole = 0;
+  for (unsigned i = 0; i < it->count; i++)
+    add_members(it, it->lanes[i].set, (uint8_t)(1 << i));
   for (unsigned i = 0; i < it->count; i++) {
     struct lane *lane = &it->lanes[i];
-    object_id common = dominators_common(it->dominators, lane->set->objects, lane->set->count);
+    object_id common = dominators_common(dominators, lane->set->objects, lane->set->count);
     if (common == NO_OBJECT) {
       whole |= (uint8_t)(1 << i);
       *lane = (struct lane){.set = lane->set, .from = 1, .to = UINT32_MAX};
+      lane->set->retained = dominators->bytes;
       continue;
     }
     it->partial |= (uint8_t)(1 << i);
-    lane->from = it->dominators->enter[common];
-    lane->to = it->dominators->leave[common];
+    lane->from = dominators->enter[common];
+    lane->to = dominators->leave[common];
+    lane->set->retained = dominators->retained[common];
     give(it, common, (uint8_t)(1 << i)); /* nothing if it is a member: then all goes */
   }
   give_roots(it, whole);
@@ -170,27 +189,28 @@ static bool allocate(struct spreading *it) {
   while (it->limit < objects / OBJECTS_PER_PLACE)
     it->limit *= 2;
   it->queue = malloc(it->limit * sizeof *it->queue);
-  it->bits = large_zeroed(objects + 1, 1);
-  it->member = large_zeroed(objects + 1, 1);
-  return bitset_init(&it->pending, objects) && it->queue && it->bits && it->member;
+  it->reach = large_zeroed(objects + EIGHT, sizeof *it->reach);
+  return bitset_init(&it->pending, objects) && it->queue && it->reach;
 }
 
-static void sum(struct spreading *it) {
+static bool is_anything(const struct reach *reach) {
+  uint64_t words[EIGHT * sizeof *reach / 8];
+  memcpy(words, reach, sizeof words);
+  return words[0] | words[1];
+}
+
+/* Subtracts what is reached. */
+static void subtract(struct spreading *it) {
   const struct graph *graph = it->graph;
-  uint8_t all = (uint8_t)((1 << it->count) - 1);
-  uint32_t from = UINT32_MAX, to = 0; /* what any lane is about: of many VMs a few */
-  for (unsigned i = 0; i < it->count; i++) {
-    if (it->lanes[i].from < from) from = it->lanes[i].from;
-    if (it->lanes[i].to > to) to = it->lanes[i].to;
-  }
-  for (object_id object = 0; object < graph->object_count; object++) {
-    uint32_t place = it->dominators->enter[object];
-    if (!place || place < from || place > to) continue;
-    uint8_t gone = (uint8_t)(~it->bits[object] | it->member[object]) & all;
-    if (!gone) continue;
-    uint64_t bytes = graph_bytes(graph, object);
-    for (gone = lanes_around(it, object, gone); gone; gone &= (uint8_t)(gone - 1))
-      it->lanes[__builtin_ctz(gone)].set->retained += bytes;
+  for (uint64_t first = 0; first < graph->object_count; first += EIGHT) {
+    if (!is_anything(&it->reach[first])) continue;
+    for (uint64_t i = first; i < first + EIGHT && i < graph->object_count; i++) {
+      uint8_t reached = it->reach[i].bits & (uint8_t)~it->reach[i].member;
+      if (!reached) continue;
+      uint64_t bytes = graph_bytes(graph, (object_id)i);
+      for (; reached; reached &= (uint8_t)(reached - 1))
+        it->lanes[__builtin_ctz(reached)].set->retained -= bytes;
+    }
   }
 }
 
@@ -208,10 +228,9 @@ static struct inspect_error *compute(const struct holding *holding,
     it.lanes[i].set = &sets[i];
   if (!error) start(&it);
   if (!error) error = spread(&it);
-  if (!error) sum(&it);
+  if (!error) subtract(&it);
   free(it.queue);
-  free(it.bits);
-  free(it.member);
+  free(it.reach);
   bitset_free(&it.pending);
   return error;
 }
