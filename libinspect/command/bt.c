@@ -14,8 +14,9 @@ struct backtraces {
   size_t vm_count;
   struct data *stacks;
   struct value_lines lines;
-  uint64_t left;  /* stacks that may still be shown */
-  uint64_t more;  /* that were left out             */
+  uint64_t left; /* stacks that may still be shown */
+  uint64_t more; /* that were left out             */
+  uint64_t shown;
   bool is_begun;  /* something was shown            */
   uint64_t first; /* address of the first stack, 0: none */
 };
@@ -85,7 +86,7 @@ static void data_chain(struct backtraces *all, struct vm_threads *threads, struc
 /* ---- Stacks ---------------------------------------------------------------------------------- */
 
 static struct inspect_error *show(struct backtraces *all, struct vm_threads *threads,
-                                  const struct thread_row *row) {
+                                  const struct thread_row *row, const struct bt_folds *folds) {
   struct command_context *context = all->context;
   if (!all->left) {
     all->more++;
@@ -93,10 +94,11 @@ static struct inspect_error *show(struct backtraces *all, struct vm_threads *thr
   }
   if (work_stops(context->work, "reading stacks", 0, 0)) return error_interrupted();
   all->left--;
+  all->shown++;
   if (!all->first) all->first = row->address;
   if (all->is_begun) page_blank(context->document);
   all->is_begun = true;
-  return bt_show(context, &all->lines, threads, row, all->stacks);
+  return bt_show(context, &all->lines, threads, row, folds, all->stacks);
 }
 
 /* "1,204 more coroutines: 1,190 suspended, 14 finished" */
@@ -131,24 +133,36 @@ static bool has_stack(const struct thread_row *row) {
   return row->status != THREAD_STATUS_FINISHED && row->status != THREAD_STATUS_IDLE;
 }
 
-static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *threads,
-                                     struct data *chains) {
-  const struct thread_row *running =
-      threads->chain.count ? &threads->list.items[threads->chain.items[0]] : NULL;
-  bool is_told =
-      all->context->options->native && running && bt_is_native(all->context, threads, running);
-  if (!is_told) page_resumes(all, threads);
-  data_chain(all, threads, chains);
+static struct inspect_error *show_rows(struct backtraces *all, struct vm_threads *threads,
+                                       const struct bt_folds *folds) {
+  const struct command_options *options = all->context->options;
   for (size_t i = 0; i < threads->list.count; i++) {
     const struct thread_row *row = &threads->list.items[i];
     bool is_failed =
         row->object == threads->owner->main_thread && row->status == THREAD_STATUS_ERROR;
-    if (all->context->options->native && bt_is_native(all->context, threads, row)) continue;
-    if (row->in_chain || is_failed || (all->context->options->all && has_stack(row)))
-      TRY(show(all, threads, row));
+    if (options->native && bt_is_native(all->context, threads, row)) continue;
+    if (folds && folds->is_folded[i]) continue;
+    if (row->in_chain || is_failed || (options->all && has_stack(row)))
+      TRY(show(all, threads, row, folds));
   }
-  if (!all->context->options->all) page_others(all, threads);
   return NULL;
+}
+
+static struct inspect_error *show_vm(struct backtraces *all, struct vm_threads *threads,
+                                     struct data *chains) {
+  const struct command_options *options = all->context->options;
+  const struct thread_row *running =
+      threads->chain.count ? &threads->list.items[threads->chain.items[0]] : NULL;
+  bool is_told = options->native && running && bt_is_native(all->context, threads, running);
+  if (!is_told) page_resumes(all, threads);
+  data_chain(all, threads, chains);
+  struct bt_folds folds = {0};
+  bool is_folded = options->all && !options->unfolded && !options->locals;
+  struct inspect_error *error = is_folded ? bt_fold(threads, all->context->work, &folds) : NULL;
+  if (!error) error = show_rows(all, threads, is_folded ? &folds : NULL);
+  bt_folds_free(&folds);
+  if (!error && !options->all) page_others(all, threads);
+  return error;
 }
 
 /* VMs by what they do: the one of --tid, those that run, those that do not. */
@@ -201,7 +215,7 @@ static struct inspect_error *show_all(struct backtraces *all) {
   page_blank(all->context->document);
   struct line *line = page_line(all->context->document, 0);
   line_cell(line, STYLE_MUTED, cell_count(all->more));
-  line_words(line, STYLE_MUTED, " more stacks: --limit N");
+  line_printf(line, STYLE_MUTED, " more stacks: --limit %" PRIu64, all->shown + all->more);
   return NULL;
 }
 
@@ -216,7 +230,7 @@ static struct inspect_error *show_one(struct backtraces *all, object_id object) 
         const struct thread_row *row = &all->vms[i].list.items[j];
         if (all->context->options->native && bt_is_native(all->context, &all->vms[i], row))
           return show_native(all, row);
-        return show(all, &all->vms[i], row);
+        return show(all, &all->vms[i], row, NULL);
       }
   return error_at(INSPECT_ERROR_NOT_FOUND, heap_address(&session->heap, object),
                   "lua-bt --all lists the threads with their addresses", "%s is no coroutine: %s",
@@ -321,6 +335,9 @@ const char bt_help[] =
     "With --locals each frame is followed by its local variables by name, its extra arguments as "
     "... [1], and what lies on its stack besides. Frames are numbered from the innermost, 0: the "
     "level in paths as 0x55d0c0ffee:local(2,name).\n"
+    "\n"
+    "With --all coroutines with the same stack are shown once, with the addresses of the others; "
+    "--unfolded shows each, and so does --locals, as their values differ.\n"
     "\n"
     "With --native each thread of the operating system is one traceback: its C frames, and among "
     "them the Lua calls of the coroutines that run on it. What runs a call is found by the words "

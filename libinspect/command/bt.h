@@ -2,6 +2,7 @@
  *
  *   bt.c         which threads, and in which order; is the command
  *   bt_stack.c   one thread as page and data: its state, its frames, their variables
+ *   bt_fold.c    coroutines with the same stack
  *   bt_native.c  one thread of the operating system: its C frames and the Lua calls on it */
 #ifndef COMMAND_BT_H
 #define COMMAND_BT_H
@@ -35,10 +36,25 @@ void bt_heading(struct bt_stack *stack, struct data *data);
 MUST_CHECK bool bt_frame(struct bt_stack *stack, size_t level, const char *native,
                          struct data *row);
 
+/* Stacks that are the same, by rows of vm_threads.list: each leads to the next of its kind. */
+struct bt_folds {
+  size_t *next;    /* 0: there is none; row 0 is never folded behind another */
+  bool *is_folded; /* another row stands for it */
+};
+
+/* Of what is not in the chain. The folds are the caller's, to be freed also after an error. */
+MUST_CHECK struct inspect_error *bt_fold(struct vm_threads *threads, const struct work *work,
+                                         struct bt_folds *folds);
+void bt_folds_free(struct bt_folds *folds);
+
+/* Who else has the stack that was just shown. `folds` NULL: nobody was looked for. */
+void bt_show_alike(struct command_context *context, const struct vm_threads *threads,
+                   const struct bt_folds *folds, size_t row, struct data *stack);
+
 /* Adds one thread to the page and to the array `stacks`. */
 MUST_CHECK struct inspect_error *bt_show(struct command_context *context, struct value_lines *lines,
                                          struct vm_threads *threads, const struct thread_row *row,
-                                         struct data *stacks);
+                                         const struct bt_folds *folds, struct data *stacks);
 
 /* The threads of the operating system with all that runs on them: --native. `only`: the one that
  * this thread runs on, NULL: all. */

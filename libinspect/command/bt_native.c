@@ -235,11 +235,11 @@ static bool show_row(struct view *view, const struct merge_row *row,
   return true;
 }
 
-static void page_skipped(struct view *view, uint64_t count) {
+static void page_skipped(struct view *view, uint64_t count, uint64_t all) {
   struct line *line = page_line(view->all->context->document, BT_TEXT_COLUMN);
   line_words(line, STYLE_MUTED, "... ");
   line_cell(line, STYLE_MUTED, cell_count(count));
-  line_words(line, STYLE_MUTED, " more frames: --frames N");
+  line_printf(line, STYLE_MUTED, " more frames: --frames %" PRIu64, all);
 }
 
 /* How many of `count` rows are left out behind the first `*first`. */
@@ -258,7 +258,7 @@ static bool show_merged(struct view *view) {
   bool fits = true;
   for (size_t i = 0; i < count && fits; i++) {
     if (i >= first && i < first + skipped) {
-      if (i == first) page_skipped(view, skipped);
+      if (i == first) page_skipped(view, skipped, count);
       continue;
     }
     if (rows[i].thread != passenger && rows[i].thread != MERGE_NONE) {
@@ -277,7 +277,7 @@ static void show_frames(struct view *view) {
   size_t count = view->thread->stack.frames.count, first;
   size_t skipped = rows_left_out(view->all, count, &first);
   for (size_t i = 0; i < count; i++) {
-    if (i == first && skipped) page_skipped(view, skipped);
+    if (i == first && skipped) page_skipped(view, skipped, count);
     if (i >= first && i < first + skipped) continue;
     struct data *row = data_object(view->rows, NULL);
     show_place(view, i, row, true);
@@ -291,7 +291,7 @@ static bool show_calls(struct view *view, size_t index) {
   size_t skipped = rows_left_out(view->all, count, &first);
   show_passenger(view, index);
   for (size_t i = 0; i < count; i++) {
-    if (i == first && skipped) page_skipped(view, skipped);
+    if (i == first && skipped) page_skipped(view, skipped, count);
     if (i >= first && i < first + skipped) continue;
     struct merge_row row = {.frame = MERGE_NONE, .thread = index, .level = i};
     if (!show_call(view, &row, data_object(view->rows, NULL))) return false;
@@ -470,7 +470,8 @@ static bool show_all(struct natives *all) {
   page_blank(all->context->document);
   struct line *line = page_line(all->context->document, 0);
   line_cell(line, STYLE_MUTED, cell_count(more));
-  line_words(line, STYLE_MUTED, " more stacks of OS threads: --limit N");
+  line_printf(line, STYLE_MUTED, " more stacks of OS threads: --limit %" PRIu64,
+              more + (options->limit ? options->limit : DEFAULT_LIMIT));
   return true;
 }
 

@@ -126,11 +126,11 @@ static bool show_range(struct bt_stack *stack, size_t first, size_t end) {
   return true;
 }
 
-static void page_skipped(struct bt_stack *stack, uint64_t count) {
+static void page_skipped(struct bt_stack *stack, uint64_t count, uint64_t all) {
   struct line *line = page_line(stack->context->document, BT_TEXT_COLUMN);
   line_words(line, STYLE_MUTED, "... ");
   line_cell(line, STYLE_MUTED, cell_count(count));
-  line_words(line, STYLE_MUTED, " more frames: --frames N");
+  line_printf(line, STYLE_MUTED, " more frames: --frames %" PRIu64, all);
 }
 
 static bool show_frames(struct bt_stack *stack) {
@@ -144,7 +144,7 @@ static bool show_frames(struct bt_stack *stack) {
   size_t skipped = count - first - last;
   stack->frames = data_array(stack->data, "frames");
   bool fits = show_range(stack, 0, first);
-  if (skipped) page_skipped(stack, skipped);
+  if (skipped) page_skipped(stack, skipped, count);
   fits = fits && show_range(stack, count - last, count);
   data_cell(stack->data, "frame_count", cell_count(count));
   data_cell(stack->data, "skipped_frames", cell_count(skipped));
@@ -232,11 +232,12 @@ void bt_close(struct bt_stack *stack) { traceback_close(&stack->traceback); }
 
 struct inspect_error *bt_show(struct command_context *context, struct value_lines *lines,
                               struct vm_threads *threads, const struct thread_row *row,
-                              struct data *stacks) {
+                              const struct bt_folds *folds, struct data *stacks) {
   struct bt_stack stack;
   bt_open(&stack, context, lines, threads, row);
   bt_heading(&stack, data_object(stacks, NULL));
   bool fits = show_frames(&stack);
+  bt_show_alike(context, threads, folds, (size_t)(row - threads->list.items), stack.data);
   bt_close(&stack);
   return fits ? NULL : error_no_memory();
 }

@@ -83,6 +83,7 @@ struct command_options {
   /* bt */
   bool locals;     /* [false]                        */
   bool native;     /* [false]                        */
+  bool unfolded;   /* [false]                        */
   uint64_t frames; /* [0: as many as in Lua's words] */
   uint64_t tid;    /* [0]                            */
 

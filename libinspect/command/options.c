@@ -91,6 +91,10 @@ const struct option option_all_stacks = {
     {"all", 0, NULL, "show every coroutine that has a stack, not only those that run"},
     .value = VALUE_FLAG,
     .offset = FIELD(all)};
+const struct option option_unfolded = {
+    {"unfolded", 0, NULL, "with --all: each coroutine, also those with the stack of another"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(unfolded)};
 const struct option option_locals = {
     {"locals", 0, NULL, "show the variables of each frame: locals, extra arguments, temporaries"},
     .value = VALUE_FLAG,

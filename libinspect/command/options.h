@@ -11,7 +11,7 @@
 extern const struct option option_min_age, option_description, option_all_weak, option_from,
     option_through, option_avoid, option_chains, option_cause, option_all, option_cut, option_brief,
     option_leaks_brief, option_limit, option_by, option_heap_sort, option_live, option_garbage,
-    option_all_stacks, option_locals, option_native, option_frames, option_tid,
+    option_all_stacks, option_locals, option_native, option_unfolded, option_frames, option_tid,
     option_coroutines_by, option_waste, option_duplicates, option_help, option_version, option_pid,
     option_snapshot;
 extern const struct option option_depth, option_in, option_out, option_type, option_class,

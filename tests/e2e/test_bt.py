@@ -220,3 +220,59 @@ def test_values_are_written_as_print_does(tmp_path):
 
 def test_names_under_other_releases(release, tmp_path):
     check_forms(release.command, tmp_path)
+
+
+MANY = """
+local kept = {}
+local function wait(n) if n > 0 then local x = wait(n - 1) return x end coroutine.yield() end
+local function add(thread) coroutine.resume(thread) kept[#kept + 1] = thread end
+for i = 1, 50 do add(coroutine.create(function() wait(i % 2) end)) end
+for i = 1, 3 do add(coroutine.create(function() error("same") end)) end
+for i = 1, 3 do add(coroutine.create(function() error("error " .. i) end)) end
+for i = 1, 2 do kept[#kept + 1] = coroutine.create(print) end
+print "READY" io.flush() io.read()
+"""
+
+
+def test_same_stacks_are_shown_once(tmp_path):
+    """Folded is who has the same calls, state and error; --unfolded and --locals show all."""
+    script = tmp_path / "many.lua"
+    script.write_text(MANY)
+    core = dumped(tmp_path, "lua5.4", script)
+
+    def stacks(*options):
+        found = document(core, "bt", "--all", "--limit", 999, *options)["stacks"]
+        return [each for each in found if not each["is_main"]]
+
+    single = {each["address"]: each for each in stacks("--unfolded")}
+    assert len(single) == 58
+    assert all(each["alike"] == [] for each in single.values())
+    assert [each["address"] for each in stacks("--locals")] == list(single)
+    folded = stacks()
+    assert sorted(len(each["alike"]) for each in folded) == [0, 0, 0, 1, 2, 24, 24]
+    names = [name for each in folded for name in (each["address"], *each["alike"])]
+    assert sorted(names) == sorted(single)
+    for stack in folded:
+        for name in stack["alike"]:
+            for key in ("status", "main", "error", "frames"):
+                told = single[name][key]
+                if key == "frames":  # closures are objects of their own
+                    told = [frame["text"] for frame in told]
+                    assert told == [frame["text"] for frame in stack["frames"]]
+                else:
+                    assert told == stack[key]
+    page = inspect(core, "bt", "--all").stdout
+    assert page.count("       24 more like this: 0x") == 2
+    assert "       1 more like this: 0x" in page
+
+
+def test_hints_say_a_number(tmp_path):
+    """What a hint says can be typed."""
+    script = tmp_path / "many.lua"
+    script.write_text(MANY)
+    core = dumped(tmp_path, "lua5.4", script)
+    page = inspect(core, "bt", "--all", "--limit", 3, "--frames", 2).stdout
+    limit = re.search(r"more stacks: --limit (\d+)", page)[1]
+    frames = re.search(r"more frames?: --frames (\d+)", page)[1]
+    page = inspect(core, "bt", "--all", "--limit", limit, "--frames", frames).stdout
+    assert "more stack" not in page and page.count("more frame") < 2

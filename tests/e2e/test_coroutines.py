@@ -116,7 +116,7 @@ def test_limit(counted):
         f"{len(said) - 2} more groups: --limit N"
         in inspect(core, "coroutines", "--limit", 2).stdout
     )
-    stacks = document(core, "bt", "--all", "--limit", 3)
+    stacks = document(core, "bt", "--all", "--unfolded", "--limit", 3)
     # the finished ones have no stack to show
     assert len(stacks["stacks"]) == 3 and stacks["more"] == 1 + 82 - 3
 
