@@ -2,7 +2,8 @@
 
 Works on the core or the process that is loaded, however it was loaded, and follows the user to
 another one. A process of this machine is read from /proc; one behind `target remote` through gdb.
-This file is the adapter, the only one that knows gdb; the commands are in ../lua_inspect/.
+This file is the adapter; the commands are in ../lua_inspect/. Beside it lua_printers.py shows Lua's own
+structures in gdb's `print`. Nothing outside this folder knows gdb.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, List, Optional
 
 import gdb
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = map(str, Path(__file__).resolve().parents[:2])
 try:
+    import lua_printers
     from lua_inspect import commands
     from lua_inspect.cores import core_argument
     from lua_inspect.host import (
@@ -30,7 +32,7 @@ try:
         Thread,
     )
 finally:
-    del sys.path[0]
+    del sys.path[:2]
 
 
 def core_path(description: str) -> str:
@@ -256,6 +258,7 @@ class GdbCommand(gdb.Command):  # type: ignore[misc]
 
 
 def load() -> None:
+    lua_printers.register()
     try:
         commands.register(GdbHost())
     except HostError as error:

@@ -48,7 +48,9 @@ class Load:
                 key, value = f"key{number % 500}", f"value{number * 7919}"
                 said = self.ask(f"SET {key} {value}")
                 if said != f"OK {self.requests}":
-                    raise AssertionError(f"request {self.requests} was answered {said!r}")
+                    raise AssertionError(
+                        f"request {self.requests} was answered {said!r}"
+                    )
                 said = self.ask(f"GET {key}")
                 if said != value:
                     raise AssertionError(f"{key} is {said!r}, not {value!r}")
@@ -117,7 +119,9 @@ def threads(pid):
             text = (task / "status").read_text()
         except OSError:  # it has ended
             continue
-        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        fields = dict(
+            line.split(":\t", 1) for line in text.splitlines() if ":\t" in line
+        )
         found.append((fields["State"][0], fields["TracerPid"]))
     return found
 
@@ -255,7 +259,10 @@ def test_no_memory_changes(server, way):
         time.sleep(0.001)
     before = checksum(server.pid, way == "fork")
     for _ in range(3):
-        assert inspect("-p", server.pid, "--snapshot", way, "leaks").returncode in (0, 1)
+        assert inspect("-p", server.pid, "--snapshot", way, "leaks").returncode in (
+            0,
+            1,
+        )
         assert checksum(server.pid, way == "fork") == before
     for _ in range(200):  # it is still stopped
         if all(found == ("T", "0") for found in threads(server.pid)):

@@ -17,8 +17,8 @@ static void test_defaults(void **state) {
 
 static void test_common_options(void **state) {
   (void)state;
-  struct inspect_invocation *invocation =
-      shell("core --vm 2 --json --color never --wide --threads 4 --max-memory 1.5G --now 1700000000.5 -v");
+  struct inspect_invocation *invocation = shell("core --vm 2 --json --color never --wide --threads "
+                                                "4 --max-memory 1.5G --now 1700000000.5 -v");
   const struct command_options *options = &invocation->options;
   assert_true(options->vm.is_given && !options->vm.is_address);
   assert_int_equal(options->vm.value, 2);
