@@ -1,6 +1,7 @@
 /* process.h - what the files of this folder share about a running process.
  *
- *   process_status.c   who it is, and why it cannot be read
+ *   process_status.c   who it is
+ *   process_refusal.c  why it cannot be read
  *   process_maps.c     its mappings
  *   process_plan.c     which memory is read, and where it goes in the host
  *   process_copy.c     reading it
@@ -28,11 +29,19 @@ struct process_status {
   int64_t tracer;   /* who traces it, or 0                        */
   uint32_t user;    /* real user id                               */
   unsigned seccomp; /* 0: no filter                               */
+  int64_t inner;    /* its id in its own pid namespace            */
+  uint64_t capabilities;
   bool is_kernel_thread;
 };
 
 /* False, with errno, if the process does not exist or hides. */
 bool process_read_status(int64_t pid, struct process_status *status);
+
+/* Reads a file of /proc, /proc/PID/NAME, whole, with a zero behind it. False, with errno, if it
+ * cannot be read; ENOMEM if memory is out. */
+bool process_read_file(int64_t pid, const char *name, struct text *text);
+
+/* ---- process_refusal.c ----------------------------------------------------------------------- */
 
 /* What is wrong with a process before anything is tried; NULL: nothing that can be told. `traces`:
  * whether it is to be traced. */
@@ -43,10 +52,6 @@ struct inspect_error *process_refused(int64_t pid, const char *what, int number)
 
 /* "it ended while it was being read". */
 struct inspect_error *process_ended(int64_t pid);
-
-/* Reads a file of /proc, /proc/PID/NAME, whole, with a zero behind it. False, with errno, if it
- * cannot be read; ENOMEM if memory is out. */
-bool process_read_file(int64_t pid, const char *name, struct text *text);
 
 /* ---- process_maps.c -------------------------------------------------------------------------- */
 
