@@ -171,7 +171,10 @@ static void page_leaf(struct command_context *context, const struct leaks *leaks
   if (!isnan(age)) {
     line_words(line, STYLE_PLAIN, description.bytes ? ", created " : "created ");
     line_cell(line, STYLE_PLAIN, cell_duration(age));
-    line_words(line, STYLE_PLAIN, context->options->has_now ? " ago" : " before the dump");
+    line_words(line, STYLE_PLAIN,
+               context->options->has_now || context->session->source->kind != SOURCE_CORE
+                   ? " ago"
+                   : " before the dump");
   }
   page_trace(view, trace);
 }

@@ -103,7 +103,7 @@ static void page_process(struct command_context *context) {
     line_words(line, STYLE_PLAIN, source->thread_count == 1 ? " thread" : " threads");
   }
   line = page_line(context->document, VALUES);
-  line_words(line, STYLE_PLAIN, "dumped ");
+  line_words(line, STYLE_PLAIN, source->kind == SOURCE_CORE ? "dumped " : "read ");
   line_cell(line, STYLE_PLAIN, cell_time(source->time));
   if (source->signal <= 0) return;
   const char *name = sigabbrev_np(source->signal);

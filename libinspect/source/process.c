@@ -133,8 +133,9 @@ static struct inspect_error *take_fork(struct source *source) {
   struct inspect_error *error = fork_stopped(source, &tracees, &child);
   let_go(source, &tracees);
   if (!error) error = read_now(source, child.pid, NULL);
+  process_end_child(&child);
   double began = seconds(CLOCK_MONOTONIC);
-  process_end_child(source->pid, &child);
+  process_forget_child(source->pid, &child);
   source->stopped_seconds += seconds(CLOCK_MONOTONIC) - began;
   return error;
 }

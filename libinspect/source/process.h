@@ -165,8 +165,11 @@ MUST_CHECK struct inspect_error *process_may_fork(const struct source *source);
 MUST_CHECK struct inspect_error *process_fork(int64_t pid, const struct process_maps *maps,
                                               struct tracees *tracees, struct process_child *child);
 
-/* Kills the child, and makes the process forget it. Stops the process once more. */
-void process_end_child(int64_t pid, const struct process_child *child);
+/* Kills the child. */
+void process_end_child(const struct process_child *child);
+
+/* Makes the process forget its dead child, for which it is stopped once more. */
+void process_forget_child(int64_t pid, const struct process_child *child);
 
 /* ---- process.c ------------------------------------------------------------------------------- */
 

@@ -221,8 +221,8 @@ struct inspect_error *process_fork(int64_t pid, const struct process_maps *maps,
   return NULL;
 }
 
-/* The thread that was made to wait is stopped here, and all others with it. */
-static void reap(int64_t pid, const struct process_child *child) {
+void process_forget_child(int64_t pid, const struct process_child *child) {
+  if (!child->pid) return;
   struct tracees tracees = {0};
   int64_t result;
   inspect_error_free(process_stop(pid, &tracees)); /* those that have stopped will do */
@@ -232,7 +232,7 @@ static void reap(int64_t pid, const struct process_child *child) {
   process_let_go(&tracees);
 }
 
-void process_end_child(int64_t pid, const struct process_child *child) {
+void process_end_child(const struct process_child *child) {
   int status;
   if (!child->pid) return;
   kill(child->pid, SIGKILL);
@@ -240,7 +240,6 @@ void process_end_child(int64_t pid, const struct process_child *child) {
     waited = waitpid(child->pid, &status, __WALL | __WNOTHREAD);
     if (waited == child->pid && !WIFSTOPPED(status)) break;
   }
-  reap(pid, child);
 }
 
 #else
@@ -257,6 +256,10 @@ struct inspect_error *process_fork(int64_t pid, const struct process_maps *maps,
   return process_ended(pid);
 }
 
-void process_end_child(int64_t pid, const struct process_child *child) { (void)pid, (void)child; }
+void process_end_child(const struct process_child *child) { (void)child; }
+
+void process_forget_child(int64_t pid, const struct process_child *child) {
+  (void)pid, (void)child;
+}
 
 #endif
