@@ -145,6 +145,9 @@ struct inspect_target {
   const struct inspect_remote *remote;  /* a process to read through the caller, or NULL */
   const struct inspect_thread *threads; /* of `remote`, or of a `pid` that is HELD, or NULL */
   size_t thread_count;
+  bool redact; /* withhold the strings of the target: hashes stand for them, with a random key; or
+                  with this one: */
+  const char *redact_key;      /* or NULL */
   uint64_t max_decompressed;   /* bytes that a compressed core may hold; 0: 64 GB, and no more than
                                   1000 times its size */
   const struct inspect_io *io; /* for progress and cancelling while a compressed core is

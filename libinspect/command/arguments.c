@@ -289,6 +289,8 @@ static struct inspect_error *parse_all(struct parse *parse) {
   invocation->target.exe = invocation->options.exe;
   invocation->target.sysroot = invocation->options.sysroot;
   invocation->target.layout = invocation->options.layout;
+  invocation->target.redact = invocation->options.redact;
+  invocation->target.redact_key = invocation->options.redact_key;
   invocation->target.max_decompressed = invocation->options.max_decompressed;
   return NULL;
 }

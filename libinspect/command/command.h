@@ -57,6 +57,8 @@ struct command_options {
   const char *exe;           /* [NULL]                                                  */
   const char *sysroot;       /* [NULL]                                                  */
   const char *layout;        /* [NULL]                                                  */
+  bool redact;               /* [false]                                                 */
+  const char *redact_key;    /* [NULL: a random one]                                    */
   uint64_t max_decompressed; /* [0: what the library thinks right] */
   uint64_t pid;              /* [0] the shell only                                      */
   unsigned snapshot;         /* [0: copy] enum inspect_snapshot; the shell only         */

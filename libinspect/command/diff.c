@@ -21,9 +21,13 @@ static struct inspect_error *open_other(struct command_context *context, struct 
                                         .exe = options->exe,
                                         .sysroot = options->sysroot,
                                         .layout = options->layout,
+                                        .redact = options->redact,
+                                        .redact_key = options->redact_key,
                                         .max_decompressed = options->max_decompressed,
                                         .io = context->io};
   TRY(inspect_session_open(&target, &diff->other));
+  if (diff->other->redaction && context->session->redaction)
+    redaction_take_key(diff->other->redaction, context->session->redaction);
   diff->after.context = diff->before.context = *context;
   diff->before.context.session = diff->other;
   context->session->budget.limit /= 2; /* of two heaps */

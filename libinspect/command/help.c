@@ -168,6 +168,12 @@ static bool overview_text(bool is_debugger, struct text *text) {
   if (!is_debugger)
     ok = ok && add_options(text, "Options of the program:", options_shell) &&
          text_add_string(text, snapshots);
+  ok = ok && text_add_string(
+                 text, "\n--redact withholds keys, values, descriptions, names of variables, "
+                       "chunks, classes and\nmodules, messages of errors, and what the process "
+                       "and the core are called. Shown are strings\nof less than four bytes, "
+                       "names of Lua's own libraries, numbers, types, sizes, lines,\naddresses, "
+                       "times, ids, and names of C functions and libraries.\n");
   const char *more = is_debugger ? "\nlua-help COMMAND tells more about one of them.\n"
                                  : "\nOptions may stand before or after the command; -- ends them. "
                                    "lua-inspect help COMMAND tells more.\n"

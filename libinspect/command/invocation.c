@@ -237,6 +237,14 @@ int inspect_invocation_run(struct inspect_invocation *invocation, struct inspect
         error_create(INSPECT_ERROR_USAGE, "open a core first", "there is no target to look at"),
         io);
   shortage_forget();
+  bool is_redacted = invocation->options.redact || invocation->options.redact_key;
+  if (session && is_redacted && !session->redaction)
+    return inspect_report_error(
+        invocation,
+        error_create(INSPECT_ERROR_USAGE,
+                     "open the target with it: lua_inspect.open(..., redact=True)",
+                     "this session was opened without --redact, and shows strings"),
+        io);
   struct document *document = document_create();
   if (!document) return inspect_report_error(invocation, error_no_memory(), io);
   struct arena arena;

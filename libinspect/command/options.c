@@ -219,6 +219,14 @@ static const struct option option_layout = {
     {"layout", 0, "FILE", "how Lua's structures lie, as written by the command layout"},
     .value = VALUE_TEXT,
     .offset = FIELD(layout)};
+static const struct option option_redact = {
+    {"redact", 0, NULL, "withhold the target's strings: keyed hashes of the same length instead"},
+    .value = VALUE_FLAG,
+    .offset = FIELD(redact)};
+static const struct option option_redact_key = {
+    {"redact-key", 0, "KEY", "the same, with hashes that other runs with this key have, too"},
+    .value = VALUE_TEXT,
+    .offset = FIELD(redact_key)};
 static const struct option option_max_decompressed = {
     {"max-decompressed", 0, "N", "how big a compressed core may become: 200G; 64G if not given"},
     .value = VALUE_SIZE,
@@ -269,12 +277,23 @@ const struct option operand_topic = {{"COMMAND", 0, "COMMAND", "the command to e
                                      .value = VALUE_TEXT,
                                      .offset = FIELD(topic)};
 
-const struct option *const options_common[] = {
-    &option_vm,          &option_json,    &option_color,
-    &option_wide,        &option_threads, &option_max_memory,
-    &option_no_progress, &option_now,     &option_exe,
-    &option_sysroot,     &option_layout,  &option_max_decompressed,
-    &option_verbose,     &option_help,    NULL};
+const struct option *const options_common[] = {&option_vm,
+                                               &option_json,
+                                               &option_color,
+                                               &option_wide,
+                                               &option_threads,
+                                               &option_max_memory,
+                                               &option_no_progress,
+                                               &option_now,
+                                               &option_exe,
+                                               &option_sysroot,
+                                               &option_layout,
+                                               &option_max_decompressed,
+                                               &option_redact,
+                                               &option_redact_key,
+                                               &option_verbose,
+                                               &option_help,
+                                               NULL};
 
 const struct option *const options_shell[] = {&option_pid, &option_snapshot, &option_version, NULL};
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "command/monitor.h"
 #include "layout/file.h"
@@ -27,6 +28,17 @@ static struct inspect_error *open_source(const struct inspect_target *target,
   return source_set_threads(*source, target->threads, target->thread_count);
 }
 
+/* What the source itself tells of the program and of where the dump lies. */
+static struct inspect_error *redact_source(struct inspect_session *session) {
+  struct source *source = session->source;
+  source->path = NULL;
+  if (source->kind == SOURCE_CORE) source->name = "core";
+  if (!source->command) return NULL;
+  source->command =
+      redaction_substitute(session->redaction, source->command, strlen(source->command));
+  return source->command ? NULL : error_no_memory();
+}
+
 struct inspect_error *inspect_session_open(const struct inspect_target *target,
                                            struct inspect_session **result) {
   *result = NULL;
@@ -37,7 +49,10 @@ struct inspect_error *inspect_session_open(const struct inspect_target *target,
   arena_init(&session->arena);
   struct inspect_error *error =
       target->layout ? layout_read_file(target->layout, &session->arena, &session->given) : NULL;
+  if (!error && (target->redact || target->redact_key))
+    error = redaction_open(target->redact_key, &session->redaction);
   if (!error) error = open_source(target, &session->source);
+  if (!error && session->redaction) error = redact_source(session);
   if (error) {
     inspect_session_close(session);
     return error;
@@ -59,6 +74,7 @@ void session_forget(struct inspect_session *session) {
 void inspect_session_close(struct inspect_session *session) {
   if (!session) return;
   session_forget(session);
+  redaction_close(session->redaction);
   if (session->source) source_close(session->source);
   vector_free(&session->listing);
   arena_free(&session->arena);
@@ -189,6 +205,7 @@ static struct inspect_error *detect(struct inspect_session *session, bool is_bri
   if (!session->is_open) {
     TRY(source_fetch(session->source, work));
     TRY(heap_open(&session->heap, session->source));
+    session->heap.redaction = session->redaction;
     session->is_open = true;
   }
   struct heap *heap = &session->heap;

@@ -17,7 +17,8 @@
 
 struct inspect_session {
   struct source *source;
-  const struct layout *given; /* --layout, or NULL */
+  const struct layout *given;  /* --layout, or NULL */
+  struct redaction *redaction; /* --redact, or NULL */
   struct heap heap;
   bool is_open, is_detected, is_built, is_collected, is_dominated, is_classified;
   bool is_broken_off; /* the heap was not read to its end: good for describe_target, then gone */

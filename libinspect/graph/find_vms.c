@@ -94,6 +94,7 @@ static bool open_vm(struct heap *heap, struct heap_vm *owner, const struct detec
   if (!vm_open(&owner->vm, found->layout, &heap->map, found->global_state, found->main_thread))
     return false;
   owner->vm.source = heap->source;
+  owner->vm.redaction = heap->redaction;
   return true;
 }
 

@@ -53,6 +53,7 @@ struct heap {
   struct address_map map;
   struct arena layouts; /* owns the layouts made for this target                         */
   struct heap_search search;
+  struct redaction *redaction; /* of all VMs; NULL: strings are shown */
   struct heap_vm *vms;
   size_t vm_count;
   struct graph graph;

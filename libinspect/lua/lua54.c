@@ -97,7 +97,7 @@ static const uint8_t *string_header(struct vm *vm, uint64_t address) {
   return memory_view(&vm->memory, address, vm->layout->place[TString_contents].offset);
 }
 
-const char *string_bytes(struct vm *vm, uint64_t address, size_t *size) {
+const char *string_contents(struct vm *vm, uint64_t address, size_t *size) {
   const uint8_t *header = string_header(vm, address);
   if (!header || (load_field(vm->layout, header, GCObject_tt) & 0x0F) != TAG_SHORT_STRING)
     return NULL;
@@ -110,6 +110,11 @@ const char *string_bytes(struct vm *vm, uint64_t address, size_t *size) {
   if (!bytes) return NULL;
   *size = (size_t)length;
   return (const char *)bytes;
+}
+
+const char *string_bytes(struct vm *vm, uint64_t address, size_t *size) {
+  const char *bytes = string_contents(vm, address, size);
+  return bytes && vm->redaction ? redaction_substitute(vm->redaction, bytes, *size) : bytes;
 }
 
 bool string_equals(struct vm *vm, uint64_t address, const char *text, size_t size) {

@@ -106,8 +106,12 @@ bool table_find_integer(struct vm *vm, const struct lua_table *table, int64_t ke
 
 /* ---- Strings --------------------------------------------------------------------------------- */
 
-/* The bytes of a string object; NULL if they cannot be read. Raw, valid as long as the source. */
+/* The bytes of a string object; NULL if they cannot be read. Raw, valid as long as the source; of a
+ * VM with a redaction what stands for them. */
 const char *string_bytes(struct vm *vm, uint64_t address, size_t *size);
+
+/* The same without regard to a redaction: not to be shown. */
+const char *string_contents(struct vm *vm, uint64_t address, size_t *size);
 
 /* Length, place of the bytes and counted size of the string whose header is at `header`. */
 void string_measure(const struct layout *layout, const uint8_t *header, uint64_t address,

@@ -38,7 +38,7 @@ static void check_end(struct vm *vm, uint64_t address, const char *bytes, size_t
 void string_check(struct vm *vm, uint64_t address, uint32_t seed, struct violations *violations) {
   const struct layout *layout = vm->layout;
   size_t size;
-  const char *bytes = string_bytes(vm, address, &size);
+  const char *bytes = string_contents(vm, address, &size); /* nothing of it is shown */
   const uint8_t *header = memory_view(&vm->memory, address, layout->place[TString_contents].offset);
   if (!bytes || !header) return;
   bool is_long = load_field(layout, header, GCObject_tt) == TAG_LONG_STRING;

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/vector.h"
 #include "layout/layout.h"
+#include "lua/redaction.h"
 #include "source/source.h"
 
 /* A reader's place in the target's memory; each thread has its own. */
@@ -86,6 +87,7 @@ struct vm {
   const struct layout *layout;
   struct memory memory;
   const struct source *source; /* for what the native threads hold; NULL: not known */
+  struct redaction *redaction; /* strings are withheld; NULL: shown */
   struct faults faults;
   struct notes notes;
   struct torn torn;

@@ -48,6 +48,7 @@ def open(
     exe: Union[None, str, Path] = None,
     sysroot: Union[None, str, Path] = None,
     layout: Union[None, str, Path] = None,
+    redact: Union[bool, str] = False,
 ) -> Session:
     """Opens a core file. Nothing is read from it before it is asked for.
 
@@ -55,6 +56,7 @@ def open(
     exe      the program's file, if it is not where the core says
     sysroot  a folder that stands for / in the paths of the target's files
     layout   a file that tells how Lua's structures lie, from `lua-inspect layout EXE`
+    redact   withhold strings, as --redact does; a string is a key, as for --redact-key
 
     Raises Error if the file cannot be opened or is no core.
 
@@ -64,7 +66,12 @@ def open(
     """
     files = [None if file is None else str(file) for file in (exe, sysroot, layout)]
     place = library.Place(
-        Target(str(core)), exe=files[0], sysroot=files[1], layout=files[2]
+        Target(str(core)),
+        exe=files[0],
+        sysroot=files[1],
+        layout=files[2],
+        redact=bool(redact),
+        redact_key=redact if isinstance(redact, str) else None,
     )
     loaded, patience = _loaded(), Patience()
     opened = patience.wait(lambda: loaded.open(place, patience.cancelled))

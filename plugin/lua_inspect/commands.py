@@ -53,6 +53,8 @@ class SessionKey(NamedTuple):
     sysroot: Optional[str]
     layout: Optional[str]
     layout_version: int
+    redact: bool = False
+    redact_key: Optional[str] = None
 
     def supersedes(self, other: SessionKey) -> bool:
         return self.place == other.place and self.version != other.version
@@ -294,7 +296,15 @@ class Plugin:
         process = None
         if target.core is None and not self.sessions.has(key):
             process = self.host.process()
-        return Place(target, process, key.exe, key.sysroot, key.layout)
+        return Place(
+            target,
+            process,
+            key.exe,
+            key.sysroot,
+            key.layout,
+            key.redact,
+            key.redact_key,
+        )
 
     def _check_idle(self) -> None:
         if self._thread and self._thread.is_alive():
@@ -326,7 +336,9 @@ class Plugin:
         io = run.io()
         if invocation.needs_session():
             target = self.host.target()
+            redact, redact_key = invocation.redaction()
             key = self.sessions.key(target, invocation.files())
+            key = key._replace(redact=redact, redact_key=redact_key)
             place = self._described(target, key)
 
         def work() -> int:

@@ -87,6 +87,8 @@ class _Target(ctypes.Structure):
         ("remote", ctypes.POINTER(_Remote)),
         ("threads", ctypes.POINTER(_Thread)),
         ("thread_count", ctypes.c_size_t),
+        ("redact", ctypes.c_bool),
+        ("redact_key", ctypes.c_char_p),
         ("max_decompressed", ctypes.c_uint64),
         ("io", ctypes.POINTER(_Io)),
     ]
@@ -376,6 +378,8 @@ class Place:
     exe: Optional[str] = None
     sysroot: Optional[str] = None
     layout: Optional[str] = None
+    redact: bool = False
+    redact_key: Optional[str] = None
     # The thread that may ask the debugger: the one that makes this.
     thread: int = field(default_factory=threading.get_ident)
 
@@ -387,6 +391,8 @@ class Place:
             exe=_path(self.exe),
             sysroot=_path(self.sysroot),
             layout=_path(self.layout),
+            redact=self.redact,
+            redact_key=_path(self.redact_key),
         )
         process = self.process or Process()
         threads = (_Thread * len(process.threads))()
@@ -643,6 +649,12 @@ class Invocation:
             os.fsdecode(target.sysroot) if target.sysroot else None,
             os.fsdecode(target.layout) if target.layout else None,
         )
+
+    def redaction(self) -> Tuple[bool, Optional[str]]:
+        """What the user gave as --redact and --redact-key."""
+        target = self._target.contents
+        key = os.fsdecode(target.redact_key) if target.redact_key else None
+        return target.redact or key is not None, key
 
     def quiet(self) -> bool:
         return bool(self._library.functions.inspect_invocation_quiet(self.handle))
