@@ -38,16 +38,7 @@ const uint8_t *checked_header(struct checked_vm *checked, uint64_t address) {
 }
 
 bool checked_is_missing(const struct checked_vm *checked, uint64_t address) {
-  const struct source *source = checked->heap->source;
-  size_t low = 0, high = source->gap_count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (source->gaps[middle].end <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < source->gap_count && address >= source->gaps[low].start;
+  return source_is_missing(checked->heap->source, address);
 }
 
 uint64_t checked_global(const struct checked_vm *checked, enum layout_field field) {

@@ -300,6 +300,17 @@ static bool explain_freed(struct explaining *explaining) {
   return true;
 }
 
+/* Whether the VM goes on in memory that the dump lacks: then no other explanation holds. */
+static bool explain_missing(struct explaining *explaining) {
+  const struct faults *faults = &explaining->vm->faults;
+  bool is_missing = false;
+  for (size_t i = 0; i < faults->list.count && !is_missing; i++)
+    is_missing = source_is_missing(explaining->heap->source, faults->list.items[i].address);
+  if (explaining->rest < 0 || !is_missing) return false;
+  explain(explaining, RESIDUAL_EXPLAINED, "what lies in memory that is missing in the dump");
+  return true;
+}
+
 /* What is missing and was not found may hold references, if the VM was at work. */
 static void explain_rest(struct explaining *explaining, struct discovery *found) {
   enum { LARGEST_GUESS = 1 << 20 };
@@ -331,9 +342,9 @@ struct inspect_error *residual_explain(struct heap *heap, size_t index, struct d
   TRY(torn_words(heap, found));
   bool is_explained = is_more_torn(&explaining)
                           ? false
-                          : explain_freed(&explaining) || explain_torn(&explaining) ||
-                                explain_newest(&explaining) || explain_strings(&explaining) ||
-                                explain_compiler(&explaining) ||
+                          : explain_missing(&explaining) || explain_freed(&explaining) ||
+                                explain_torn(&explaining) || explain_newest(&explaining) ||
+                                explain_strings(&explaining) || explain_compiler(&explaining) ||
                                 explain_object(&explaining, false) || explain_block(&explaining) ||
                                 explain_object(&explaining, true) || explain_grown(&explaining) ||
                                 explain_parts(&explaining) || explain_compiling(&explaining);

@@ -99,12 +99,6 @@ static void note_newest(struct settling *settling, object_id newest) {
             object_type_name(settling->found->types.items[newest]), (unsigned long long)address);
 }
 
-static bool is_in_gap(const struct source *source, uint64_t address) {
-  for (size_t i = 0; source && i < source->gap_count; i++)
-    if (address >= source->gaps[i].start && address < source->gaps[i].end) return true;
-  return false;
-}
-
 /* Whether the value lies where an allocator writes into memory that was given back: at the start of
  * the block that an array is. Then the array may have been moved and the value lost. */
 static bool is_at_block_start(struct settling *settling, const struct problem *problem) {
@@ -128,8 +122,8 @@ static const struct problem *half_stored(struct settling *settling) {
     if (result) return NULL;
     result = problem;
   }
-  if (!result || is_in_gap(settling->vm->source, result->address) ||
-      !native_works(settling->vm->source))
+  if (!result || !native_works(settling->vm->source) ||
+      source_is_missing(settling->vm->source, result->address))
     return NULL;
   return result->kind == PROBLEM_NOWHERE && is_at_block_start(settling, result) ? NULL : result;
 }
@@ -154,7 +148,7 @@ static bool excuse(struct settling *settling, object_id object) {
   for (size_t i = 0; i < count; i++) {
     struct problem problem = found->problems.items[i];
     bool is_excused = problem.object != NO_OBJECT && problem.kind != PROBLEM_LIST &&
-                      !is_in_gap(settling->vm->source, problem.address) &&
+                      !source_is_missing(settling->vm->source, problem.address) &&
                       (object == NO_OBJECT ? found->types.items[problem.object] == OBJECT_PROTOTYPE
                                            : problem.object == object);
     if (!is_excused) found->problems.items[kept++] = problem;

@@ -106,7 +106,8 @@ static uint64_t moving_thread(const struct heap *heap, const struct discovery *f
   for (size_t i = 0; i < found->problems.count; i++) {
     const struct problem *problem = &found->problems.items[i];
     if (problem->kind == PROBLEM_PART && problem->object != NO_OBJECT &&
-        found->types.items[problem->object] == OBJECT_THREAD)
+        found->types.items[problem->object] == OBJECT_THREAD &&
+        !source_is_missing(heap->source, problem->address))
       return address_map_address(&heap->map, found->granules.items[problem->object]);
   }
   return 0;
@@ -119,6 +120,7 @@ static bool find_stack(struct vm *vm, const struct heap *heap, const struct disc
       address ? memory_view(&vm->memory, address, vm->layout->size[SIZE_lua_State]) : NULL;
   if (!header || vm->torn.thread) return false;
   uint64_t stack = load_field(vm->layout, header, lua_State_stack), place = 0;
+  if (source_is_missing(heap->source, stack)) return false;
   if (stack_fits(vm, address, stack)) place = stack;
   struct lua_thread thread;
   if (!place && !thread_load(vm, address, &thread) && thread.slots)

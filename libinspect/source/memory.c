@@ -142,6 +142,18 @@ const struct source_segment *source_segment_at(const struct source *source, uint
   return &source->segments[low];
 }
 
+bool source_is_missing(const struct source *source, uint64_t address) {
+  size_t low = 0, high = source ? source->gap_count : 0;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (source->gaps[middle].end <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return source && low < source->gap_count && address >= source->gaps[low].start;
+}
+
 const uint8_t *source_view(const struct source *source, uint64_t address, uint64_t size) {
   const struct source_segment *segment = source_segment_at(source, address);
   if (!segment || size > segment->end - address) return NULL;

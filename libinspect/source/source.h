@@ -133,6 +133,9 @@ uint64_t source_word(const struct source *source, const uint8_t *bytes);
 /* The segment that holds the address, or NULL. */
 const struct source_segment *source_segment_at(const struct source *source, uint64_t address);
 
+/* Whether the address is in memory that the dump should hold but does not; `source` may be NULL. */
+bool source_is_missing(const struct source *source, uint64_t address);
+
 /* The mapped file that covers the address, or NULL. */
 const struct source_mapping *source_mapping_at(const struct source *source, uint64_t address);
 

@@ -63,6 +63,21 @@ def used(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def wait_until_it_listens(pid):
+    """Until the process has a handler of its own for SIGINT, or is over."""
+    while True:
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                (caught,) = (line for line in file if line.startswith("SigCgt:"))
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return  # a zombie has no such line
+        if int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1:
+            return
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.001)
+
+
 class Stopped:
     """A run of lua-inspect that gets SIGINT after so many seconds, if it takes that long."""
 
@@ -80,6 +95,7 @@ class Stopped:
         reader.start()
         sent = spent = 0.0
         if after is not None:
+            wait_until_it_listens(process.pid)
             time.sleep(after)
             try:
                 sent, spent = time.monotonic(), used(process.pid)
