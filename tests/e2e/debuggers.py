@@ -108,7 +108,7 @@ class Lldb(Debugger):
         return f"script {code}"
 
     def shell(self, command):
-        return f"script import subprocess; _ = subprocess.run({shlex.split(command)!r})"
+        return f"script import subprocess; _ = subprocess.run({command!r}, shell=True)"
 
     def load(self, core):
         return f"target create --core {shlex.quote(str(core))}"
