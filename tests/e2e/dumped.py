@@ -1,8 +1,10 @@
 """Programs that say READY and wait, dumped there."""
 
 import resource
+import shutil
 import subprocess
 
+import pytest
 from minicore import write_core
 from support import clean_environment
 
@@ -35,3 +37,15 @@ def cpu_seconds(work):
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     result = work()
     return result, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+def lua_host(folder, source):
+    """A C program that embeds Debian's Lua 5.4, built from one file."""
+    query = ["pkg-config", "--cflags", "--libs", "lua5.4"]
+    if not shutil.which("pkg-config") or subprocess.run(query, check=False).returncode:
+        pytest.skip("liblua5.4-dev is not installed")
+    flags = subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout
+    program = folder / folder.name.rstrip("0123456789")
+    command = ["gcc", "-std=gnu17", "-Wall", "-Werror", "-o", program, source]
+    subprocess.run([*command, *flags.split(), "-lpthread"], check=True)
+    return program

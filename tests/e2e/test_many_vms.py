@@ -1,12 +1,11 @@
 """Several VMs in one process: which are found, and what a path and an option mean then."""
 
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from dumped import cpu_seconds, dumped
+from dumped import cpu_seconds, dumped, lua_host
 from support import document, inspect
 
 SOURCE = Path(__file__).with_name("many_vms.c")
@@ -24,14 +23,7 @@ DESCRIPTIONS = {
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    query = ["pkg-config", "--cflags", "--libs", "lua5.4"]
-    if not shutil.which("pkg-config") or subprocess.run(query, check=False).returncode:
-        pytest.skip("liblua5.4-dev is not installed")
-    flags = subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout
-    program = tmp_path_factory.mktemp("many_vms") / "many_vms"
-    command = ["gcc", "-std=gnu17", "-Wall", "-Werror", "-o", program, SOURCE]
-    subprocess.run([*command, *flags.split(), "-lpthread"], check=True)
-    return program
+    return lua_host(tmp_path_factory.mktemp("many_vms"), SOURCE)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 command answers about all of them, and each VM costs little."""
 
 import os
-import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from dumped import cpu_seconds, dumped
+from dumped import cpu_seconds, dumped, lua_host
 from support import document, inspect
 
 SOURCE = Path(__file__).with_name("swarm.c")
@@ -19,14 +17,7 @@ CLEAN = 2
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    query = ["pkg-config", "--cflags", "--libs", "lua5.4"]
-    if not shutil.which("pkg-config") or subprocess.run(query, check=False).returncode:
-        pytest.skip("liblua5.4-dev is not installed")
-    flags = subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True).stdout
-    program = tmp_path_factory.mktemp("swarm") / "swarm"
-    command = ["gcc", "-std=gnu17", "-Wall", "-Werror", "-o", program, SOURCE]
-    subprocess.run([*command, *flags.split(), "-lpthread"], check=True)
-    return program
+    return lua_host(tmp_path_factory.mktemp("swarm"), SOURCE)
 
 
 @pytest.fixture(scope="module")
