@@ -123,6 +123,8 @@ static void data_target(struct command_context *context) {
   data_cell(target, "time", cell_time(source->time));
   data_cell(target, "unstopped", cell_boolean(source->is_unstopped));
   data_cell(target, "missing_bytes", cell_bytes(source->missing_bytes));
+  data_cell(target, "left_out_bytes", cell_bytes(source->left_out_bytes));
+  data_cell(target, "ends_early", cell_words(source->ends_early));
 }
 
 /* Objects and bytes that a full collection leaves; threads without their stacks. */
@@ -172,6 +174,7 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "residual_bytes", counted ? cell_integer(owner->residual) : cell_null());
   bool explained = counted && owner->residual;
   data_cell(vm, "residual_explanation", explained ? cell_words(owner->residual_text) : cell_null());
+  data_cell(vm, "missing_bytes", counted ? cell_bytes(owner->missing_bytes) : cell_null());
   data_cell(vm, "residual_state",
             counted ? cell_words(residual_state_name(owner->residual_state)) : cell_null());
   data_cell(vm, "live_objects", collected ? cell_count(objects) : cell_null());
@@ -277,86 +280,4 @@ void describe_target(struct command_context *context, bool brief) {
   line_versions(context, line);
   if (!brief && session->is_built) line_totals(context, line);
   page_blank(context->document);
-}
-
-/* ---- Faults and notes ------------------------------------------------------------------------ */
-
-/* What the residual is, and what else the dump caught halfway. */
-static void describe_moments(struct command_context *context) {
-  enum { MOST_SHOWN = 3 };
-  const struct heap *heap = &context->session->heap;
-  uint64_t count = 0, shown = 0;
-  for (size_t i = 0; i < heap->vm_count; i++) {
-    const struct heap_vm *owner = &heap->vms[i];
-    count += owner->vm.notes.count;
-    if (!context->session->is_built || !owner->residual ||
-        !session_selects(context->session, context->options, i))
-      continue;
-    struct line *line = page_line(context->document, 0);
-    line_words(line, owner->residual_state == RESIDUAL_UNEXPLAINED ? STYLE_BAD : STYLE_PLAIN,
-               "residual");
-    line_tab(line, 14);
-    line_cell(line, STYLE_PLAIN, cell_integer(owner->residual));
-    line_printf(line, STYLE_PLAIN, " B: %s", owner->residual_text);
-  }
-  for (size_t i = 0; i < heap->vm_count; i++) {
-    const struct notes *notes = &heap->vms[i].vm.notes;
-    for (size_t j = 0; j < notes->count && shown < MOST_SHOWN; j++, shown++) {
-      struct line *line = page_line(context->document, 0);
-      line_words(line, STYLE_PLAIN, "note");
-      line_tab(line, 14);
-      line_words(line, STYLE_PLAIN, notes->items[j].text);
-    }
-  }
-  if (count > shown) {
-    struct line *line = page_line(context->document, 14);
-    line_cell(line, STYLE_MUTED, cell_count(count - shown));
-    line_words(line, STYLE_MUTED, " more notes: --json lists them");
-  }
-}
-
-static bool has_moments(const struct command_context *context) {
-  const struct heap *heap = &context->session->heap;
-  for (size_t i = 0; i < heap->vm_count; i++)
-    if (heap->vms[i].vm.notes.count || (context->session->is_built && heap->vms[i].residual))
-      return true;
-  return false;
-}
-
-void describe_faults(struct command_context *context) {
-  enum { MOST_SHOWN = 3 };
-  struct inspect_session *session = context->session;
-  const struct source *source = session->source;
-  uint64_t count = 0, shown = 0;
-  for (size_t i = 0; i < session->heap.vm_count; i++) {
-    const struct faults *faults = &session->heap.vms[i].vm.faults;
-    count += faults->list.count + faults->more;
-  }
-  if (!count && !source->missing_bytes && !has_moments(context)) return;
-  page_blank(context->document);
-  describe_moments(context);
-  if (source->missing_bytes) {
-    struct line *line = page_line(context->document, 0);
-    line_words(line, STYLE_BAD, "not checked");
-    line_tab(line, 14);
-    line_cell(line, STYLE_PLAIN, cell_bytes(source->missing_bytes));
-    line_words(line, STYLE_PLAIN,
-               source->kind == SOURCE_CORE ? " of memory are cut off at the end of the core file"
-                                           : " of memory could not be read");
-  }
-  for (size_t i = 0; i < session->heap.vm_count; i++) {
-    const struct faults *faults = &session->heap.vms[i].vm.faults;
-    for (size_t j = 0; j < faults->list.count && shown < MOST_SHOWN; j++, shown++) {
-      struct line *line = page_line(context->document, 0);
-      line_words(line, STYLE_BAD, "fault");
-      line_tab(line, 14);
-      line_cell(line, STYLE_PLAIN, cell_address(faults->list.items[j].address));
-      line_printf(line, STYLE_PLAIN, " %s", faults->list.items[j].text);
-    }
-  }
-  if (count > shown) {
-    struct line *line = page_line(context->document, 14);
-    line_cell(line, STYLE_MUTED, cell_count(count - shown));
-    line_words(line, STYLE_MUTED, " more faults: --json lists them");
-  }
 }

@@ -144,18 +144,13 @@ static struct inspect_error *no_vm(const struct inspect_session *session) {
     snprintf(described, sizeof described, "the debug info of %zu of its files", search->described);
   else
     snprintf(described, sizeof described, "no debug info for lua_newstate at hand");
-  bool is_core = source->kind == SOURCE_CORE;
+  const char *missing = source_missing_hint(session->source);
   return error_create(
       INSPECT_ERROR_TARGET,
-      !is_core ? "a Lua 5.4 or 5.5 with changed structures is read with --layout FILE, which "
-                 "`lua-inspect layout EXE` writes from an unstripped build of it; other Luas (5.1, "
-                 "LuaJIT) are not read"
-      : source->missing_bytes
-          ? "the core is cut off: raise `ulimit -c`, free disk space, or dump with `gcore PID`"
-          : "a Lua 5.4 or 5.5 with changed structures is read with --layout FILE, which "
-            "`lua-inspect layout EXE` writes from an unstripped build of it; other Luas (5.1, "
-            "LuaJIT) are not read; was the memory left out of the dump "
-            "(/proc/PID/coredump_filter)?",
+      missing ? missing
+              : "a Lua 5.4 or 5.5 with changed structures is read with --layout FILE, which "
+                "`lua-inspect layout EXE` writes from an unstripped build of it; other Luas (5.1, "
+                "LuaJIT) are not read",
       "no Lua 5.4 or 5.5 was found in %s: %zu MB of writable memory searched; tried: %s%s%s%zu "
       "canned layouts; %s",
       source->name, (size_t)(session->heap.map.granule_count * source->pointer_size / 1000000),

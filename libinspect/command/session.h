@@ -65,7 +65,8 @@ MUST_CHECK struct inspect_error *session_begin(struct command_context *context);
 /* The moment ages count from: --now, else the dump's time. */
 double session_now(const struct inspect_session *session, const struct command_options *options);
 
-/* ---- What every document begins with (describe.c) -------------------------------------------- */
+/* ---- What every document begins with, and ends with (describe.c, faults.c)
+ * -------------------------------------------- */
 
 /* Data: target, vms, faults. Page: the first line of the answer, and a blank one. `brief`:
  * detection only, nothing was counted. Call when the graph is as complete as it gets. */

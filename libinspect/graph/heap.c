@@ -26,11 +26,13 @@ struct inspect_error *heap_open(struct heap *heap, struct source *source) {
     ranges[count++] = (struct address_range){
         .start = segment->start, .end = segment->end, .bytes = segment->bytes};
   }
+  const char *missing = count ? NULL : source_missing_hint(source);
   struct inspect_error *error =
       count ? address_map_init(&heap->map, source->pointer_size == 4 ? 2 : 3, ranges, count)
             : error_create(INSPECT_ERROR_TARGET,
-                           "dump the process again with `gcore PID`, or set "
-                           "/proc/PID/coredump_filter to 0x33 before it dies",
+                           missing ? missing
+                                   : "dump the process again with `gcore PID`, or set "
+                                     "/proc/PID/coredump_filter to 0x33 before it dies",
                            "the core holds no writable memory");
   free(ranges);
   return error;

@@ -35,6 +35,7 @@ struct heap_vm {
   int64_t residual;         /* what the VM says it has minus what was found; 0 is exact */
   enum residual_state residual_state;
   const char *residual_text; /* what the residual is: NULL if it is 0                    */
+  uint64_t missing_bytes;    /* of the residual, in memory that the dump lacks            */
   uint32_t coroutines;
   object_id main_thread, running_thread, registry, globals, loaded; /* NO_OBJECT: none   */
 };

@@ -300,13 +300,21 @@ static bool explain_freed(struct explaining *explaining) {
   return true;
 }
 
+static bool was_left_out(const struct source *source, uint64_t address) {
+  return source && source->left_out_bytes && !source_view(source, address, 1);
+}
+
 /* Whether the VM goes on in memory that the dump lacks: then no other explanation holds. */
 static bool explain_missing(struct explaining *explaining) {
   const struct faults *faults = &explaining->vm->faults;
+  const struct source *source = explaining->heap->source;
   bool is_missing = false;
-  for (size_t i = 0; i < faults->list.count && !is_missing; i++)
-    is_missing = source_is_missing(explaining->heap->source, faults->list.items[i].address);
+  for (size_t i = 0; i < faults->list.count && !is_missing; i++) {
+    uint64_t address = faults->list.items[i].address;
+    is_missing = source_is_missing(source, address) || was_left_out(source, address);
+  }
   if (explaining->rest < 0 || !is_missing) return false;
+  explaining->owner->missing_bytes = (uint64_t)explaining->rest;
   explain(explaining, RESIDUAL_EXPLAINED, "what lies in memory that is missing in the dump");
   return true;
 }
@@ -332,6 +340,7 @@ struct inspect_error *residual_explain(struct heap *heap, size_t index, struct d
   struct heap_vm *owner = &heap->vms[index];
   owner->residual_state = RESIDUAL_NONE;
   owner->residual_text = NULL;
+  owner->missing_bytes = 0;
   if (!owner->residual) return NULL;
   struct explaining explaining = {.heap = heap,
                                   .owner = owner,

@@ -131,11 +131,12 @@ static struct inspect_error *check_image(const char *path, enum image_state stat
   }
 }
 
-static struct inspect_error *check_memory(const char *path, const struct source *source) {
+static struct inspect_error *check_memory(const char *path, struct source *source) {
+  const char *hint = source->segment_count ? NULL : source_missing_hint(source);
   if (source->segment_count) return NULL;
   if (source->gap_count || source->elf->image.is_cut)
     return refuse(INSPECT_ERROR_TARGET, path, "is cut off before any memory of the process", 0,
-                  cut_hint);
+                  hint ? hint : cut_hint);
   return refuse(INSPECT_ERROR_TARGET, path, "is a core without memory of the process", 0,
                 "dump it again with anonymous memory: see coredump_filter in core(5)");
 }
@@ -226,7 +227,9 @@ static struct inspect_error *read_core(struct source *source, const char *path, 
   TRY(name_source(source, path));
   TRY(source_read_memory(source));
   TRY(check_memory(path, source));
-  return source_read_notes(source);
+  TRY(source_read_notes(source));
+  source_read_left_out(source);
+  return NULL;
 }
 
 struct inspect_error *source_create(enum source_kind kind, struct source **result) {

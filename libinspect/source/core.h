@@ -39,6 +39,9 @@ struct source_elf {
 /* memory.c: segments, gaps and missing bytes from the program headers. */
 MUST_CHECK struct inspect_error *source_read_memory(struct source *source);
 
+/* memory.c: what was left out, once the mapped files are known. */
+void source_read_left_out(struct source *source);
+
 /* notes.c: process, threads and mapped files from the notes. */
 MUST_CHECK struct inspect_error *source_read_notes(struct source *source);
 

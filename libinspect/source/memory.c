@@ -1,8 +1,8 @@
 /* memory.c - the table of readable memory, made from the program headers of a core.
  *
  * Only the first p_filesz bytes of a PT_LOAD were dumped; what p_memsz says beyond was left out on
- * purpose (coredump_filter) and is absent: not zero, and no gap either. What was dumped but lies
- * past the end of the file is a gap: the file was truncated.
+ * purpose (coredump_filter) and is absent: not zero, and no gap either; of writable memory it is
+ * counted. What was dumped but lies past the end of the file is a gap: the file was truncated.
  *
  *   program headers -> parts, sorted by address -> overlaps cut (the lower part wins)
  *                   -> split at the end of the file -> segments | gaps, neighbours merged
@@ -127,6 +127,54 @@ struct inspect_error *source_read_memory(struct source *source) {
   vector_free(&table.segments);
   vector_free(&table.gaps);
   return is_made ? NULL : error_no_memory();
+}
+
+void source_read_left_out(struct source *source) {
+  const struct image *image = &source->elf->image;
+  source->left_out_bytes = 0;
+  for (uint64_t i = 0; i < image->count; i++) {
+    GElf_Phdr header = image_header(image, i);
+    bool is_whole = header.p_type != PT_LOAD || header.p_memsz <= header.p_filesz;
+    if (is_whole || !(header.p_flags & PF_W)) continue;
+    uint64_t size = header.p_memsz - header.p_filesz;
+    if (source_mapping_at(source, header.p_vaddr + header.p_filesz)) continue;
+    source->left_out_bytes =
+        size > UINT64_MAX - source->left_out_bytes ? UINT64_MAX : source->left_out_bytes + size;
+  }
+}
+
+/* A compressed core that is whole as a file was cut before it was compressed. */
+const char *source_cut_causes(const struct source *source) {
+  if (source->ends_early)
+    return "a full disk, a copy that ended early, or a core that is still being written";
+  if (source->compression)
+    return "ProcessSizeMax= or ExternalSizeMax= of systemd-coredump, or `ulimit -c`";
+  return "`ulimit -c`, a full disk, systemd-coredump's ProcessSizeMax=, a copy that ended early, "
+         "or "
+         "a core that is still being written";
+}
+
+const char *source_missing_hint(struct source *source) {
+  enum { MOSTLY = 4 }; /* times what is there */
+  uint64_t writable = 0;
+  if (source->kind != SOURCE_CORE) return NULL;
+  if (source->missing_bytes || (source->elf && source->elf->image.is_cut))
+    return arena_printf(
+        &source->arena,
+        "%s%sthe core is truncated: %llu KB of its memory are missing; typical "
+        "causes: %s; `gcore PID` writes a whole one",
+        source->ends_early ? source->ends_early : "", source->ends_early ? "; " : "",
+        (unsigned long long)(source->missing_bytes / 1000), source_cut_causes(source));
+  for (size_t i = 0; i < source->segment_count; i++)
+    if (source->segments[i].writable)
+      writable += source->segments[i].end - source->segments[i].start;
+  if (source->left_out_bytes / MOSTLY < writable || !source->left_out_bytes) return NULL;
+  return arena_printf(
+      &source->arena,
+      "%llu KB of writable memory were left out of the dump; typical cause: a "
+      "coredump_filter without bit 0 (`echo 0x33 >/proc/PID/coredump_filter` before "
+      "the dump)",
+      (unsigned long long)(source->left_out_bytes / 1000));
 }
 
 const struct source_segment *source_segment_at(const struct source *source, uint64_t address) {

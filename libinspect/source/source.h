@@ -67,6 +67,8 @@ struct source {
   struct source_gap *gaps; /* sorted */
   size_t gap_count;
   uint64_t missing_bytes;          /* sum of the gaps */
+  uint64_t left_out_bytes;         /* of writable memory of no file that the dump does not hold, as
+                                      the process's coredump_filter or its own wish left it out */
   struct source_mapping *mappings; /* sorted */
   size_t mapping_count;
   struct source_thread *threads;
@@ -135,6 +137,13 @@ const struct source_segment *source_segment_at(const struct source *source, uint
 
 /* Whether the address is in memory that the dump should hold but does not; `source` may be NULL. */
 bool source_is_missing(const struct source *source, uint64_t address);
+
+/* Why a core typically is cut off, in words: static. */
+const char *source_cut_causes(const struct source *source);
+
+/* What to do about memory that a core lacks, with the typical cause; NULL if there is no such (or
+ * no memory for words). In the source's arena. */
+const char *source_missing_hint(struct source *source);
 
 /* The mapped file that covers the address, or NULL. */
 const struct source_mapping *source_mapping_at(const struct source *source, uint64_t address);

@@ -148,7 +148,8 @@ static void test_interrupted_before_an_answer(void **state) {
   (void)state;
   static const char begun[] =
       HEAD "\"target\": {\n    \"kind\": \"core\",\n    \"path\": \"/core\",\n    \"pid\": null,\n"
-           "    \"time\": 1700000000,\n    \"unstopped\": false,\n    \"missing_bytes\": 0\n  },\n "
+           "    \"time\": 1700000000,\n    \"unstopped\": false,\n    \"missing_bytes\": 0,\n    "
+           "\"left_out_bytes\": 0,\n    \"ends_early\": null\n  },\n "
            " \"vms\": [],\n"
            "  \"faults\": [],\n  \"notes\": [],\n";
   static const char end[] = "    \"vms\": 0,\n    \"objects\": 0,\n    \"bytes\": 0,\n"
