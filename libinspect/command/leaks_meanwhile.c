@@ -16,12 +16,12 @@ struct meanwhile {
 };
 
 /* Entries are sorted if they are listed. */
-static struct inspect_error *find_trackers(struct command_context *context,
+static struct inspect_error *find_trackers(struct command_context *context, const struct work *work,
                                            struct trackers *trackers) {
   const struct command_options *options = context->options;
-  TRY(trackers_find(context->session, options, context->work, trackers));
+  TRY(trackers_find(context->session, options, work, trackers));
   if (!options->json && !options->all) return NULL;
-  struct inspect_error *error = trackers_sort(context->work, trackers);
+  struct inspect_error *error = trackers_sort(work, trackers);
   if (error) trackers_free(trackers);
   return error;
 }
@@ -55,7 +55,9 @@ static void run_meanwhile(void *context, size_t number) {
     return;
   }
   struct trackers *trackers = &meanwhile->leaks->trackers;
-  meanwhile->error = find_trackers(meanwhile->context, trackers);
+  struct work work = *meanwhile->context->work;
+  work.threads--; /* the other one works on the dominators */
+  meanwhile->error = find_trackers(meanwhile->context, &work, trackers);
   uint64_t leaked = 0;
   for (size_t i = 0; i < trackers->list.count; i++)
     leaked += trackers->list.items[i].verdicts[VERDICT_LEAKED];
@@ -68,7 +70,8 @@ struct inspect_error *leaks_find_trackers(struct command_context *context, struc
   struct meanwhile meanwhile = {.context = context, .leaks = leaks};
   bool pays =
       context->session->heap.graph.object_count >= WORTH_A_THREAD && !context->options->brief;
-  if (work_threads(context->work) < 2 || !pays) return find_trackers(context, &leaks->trackers);
+  if (work_threads(context->work) < 2 || !pays)
+    return find_trackers(context, context->work, &leaks->trackers);
   parallel_run(2, run_meanwhile, &meanwhile);
   return meanwhile.error;
 }
