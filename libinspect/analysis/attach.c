@@ -171,6 +171,7 @@ static bool find_several(struct attachment *it) {
 
 static struct inspect_error *attach_several(struct attachment *it) {
   place_inner(it);
+  if (work_stops(it->work, "dominators", 0, 0)) return error_interrupted();
   place_nodes(it);
   hold_roots(it);
   parallel_run(it->parts, hold_range, it);

@@ -60,11 +60,18 @@ static uint32_t cause_of(struct grouping *grouping, uint32_t pattern) {
   return cause;
 }
 
+static struct inspect_error *report(const struct grouping *grouping, size_t done, size_t total) {
+  return done % WORK_STEPS == 0 && work_stops(grouping->work, "causes", done, total)
+             ? error_interrupted()
+             : NULL;
+}
+
 static struct inspect_error *assign(struct grouping *grouping) {
   struct causes *result = grouping->result;
   const struct graph_label_source *labels = &grouping->graph->labels;
   for (size_t i = 0; i < grouping->survivor_count; i++) {
     object_id object = grouping->survivors[i];
+    TRY(report(grouping, i, 2 * grouping->survivor_count));
     result->cause_of[i] = UINT32_MAX;
     result->held_by[i] = NO_OBJECT;
     if (!bitset_has(&grouping->chains->settled, object)) continue;
@@ -84,34 +91,34 @@ static struct inspect_error *assign(struct grouping *grouping) {
 }
 
 /* By cause, those held directly first, by address. */
-static bool sort_members(struct grouping *grouping) {
+static struct inspect_error *sort_members(struct grouping *grouping) {
   struct causes *result = grouping->result;
   size_t count = result->member_count;
-  if (count >= UINT32_MAX) return false;
+  if (count >= UINT32_MAX) return error_no_memory();
   struct radix_item *items = large_alloc(count + 1, sizeof *items);
   struct member *sorted = large_alloc(count + 1, sizeof *sorted);
-  bool fits = items && sorted;
-  for (size_t i = 0; fits && i < count; i++) {
+  struct inspect_error *error = items && sorted ? NULL : error_no_memory();
+  for (size_t i = 0; !error && i < count; i++) {
     const struct member *member = &grouping->members[i];
     items[i] = (struct radix_item){.high = (uint64_t)member->cause << 1 | member->is_held,
                                    .middle = member->address,
                                    .low = member->object,
                                    .value = (uint32_t)i};
   }
-  fits = fits && radix_sort(items, count);
-  for (size_t i = fits ? count : 0; i-- > 0;) {
+  if (!error) error = radix_sort_watched(items, count, grouping->work, "causes");
+  for (size_t i = error ? 0 : count; i-- > 0;) {
     sorted[i] = grouping->members[items[i].value];
     result->members[i] = sorted[i].object;
     result->items[sorted[i].cause].first = i;
   }
-  if (fits) {
+  if (!error) {
     free(grouping->members);
     grouping->members = sorted;
     sorted = NULL;
   }
   free(items);
   free(sorted);
-  return fits;
+  return error;
 }
 
 /* ---- The representative -----------------------------------------------------------------------
@@ -301,7 +308,7 @@ static struct inspect_error *allocate(struct grouping *grouping) {
 static struct inspect_error *group(struct grouping *grouping) {
   TRY(allocate(grouping));
   TRY(assign(grouping));
-  if (!sort_members(grouping)) return error_no_memory();
+  TRY(sort_members(grouping));
   return describe_all(grouping);
 }
 

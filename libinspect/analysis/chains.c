@@ -25,7 +25,8 @@
 #include "base/number_map.h"
 
 enum {
-  WORK_STEPS = 1 << 14,
+  WORK_STEPS = 1 << 14, /* rows                                           */
+  ROW_STEPS = 1 << 16,  /* references: a row may have millions            */
   LOOKAHEAD = 8,
   LEAST_TIES = 4,
   OBJECTS_PER_SORT = 256, /* a level of at least 1/256 of the objects is sorted */
@@ -72,7 +73,7 @@ struct search {
   uint8_t tier;
   uint32_t distance; /* of the level */
   uint64_t settled_count, targets_left, steps;
-  bool out_of_memory;
+  bool out_of_memory, is_stopped;
 };
 
 /* ---- Settling ---------------------------------------------------------------------------------
@@ -129,6 +130,12 @@ static bool has_key(const struct search *search, object_id key) {
 /* ---- Rows -------------------------------------------------------------------------------------
  */
 
+static bool reports(struct search *search) {
+  if (work_stops(search->work, "chains", search->settled_count, search->graph->object_count))
+    search->is_stopped = true;
+  return search->is_stopped;
+}
+
 /* Offers the references of an object that the tier allows, or with `later` only those that it is
  * the first to allow. Returns the set of tiers that the others need. */
 static unsigned offer_row(struct search *search, object_id object, bool later) {
@@ -142,6 +149,7 @@ static unsigned offer_row(struct search *search, object_id object, bool later) {
   unsigned needed = 0;
   for (reference_id i = first; i < end; i++) {
     object_id target = graph->target[i];
+    if (i % ROW_STEPS == 0 && reports(search)) break;
     if (!bitset_has(&search->open, target)) continue;
     enum reference_use use = tiers_use(&search->tiers, flags, i);
     if (use == USE_NEVER) continue;
@@ -170,12 +178,10 @@ static void postpone(struct search *search, object_id object, unsigned needed) {
 
 static struct inspect_error *check_work(struct search *search) {
   if (search->out_of_memory) return error_no_memory();
+  if (search->is_stopped) return error_interrupted();
   if (search->ties.count > LEAST_TIES + search->graph->object_count / 2)
     chain_ties_decide(&search->ties);
-  if (++search->steps % WORK_STEPS == 0 &&
-      work_stops(search->work, "chains", search->settled_count, search->graph->object_count))
-    return error_interrupted();
-  return NULL;
+  return ++search->steps % WORK_STEPS == 0 && reports(search) ? error_interrupted() : NULL;
 }
 
 static void prefetch_row(const struct search *search, size_t position) {

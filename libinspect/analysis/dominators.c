@@ -63,6 +63,12 @@ static inline object_id parent_ahead(const struct building *building, const stru
   return parent >= share->begin && parent < share->end ? parent : NO_OBJECT;
 }
 
+/* Steps of what remains to be done once the tree is there. */
+static struct inspect_error *report(const struct building *building, uint64_t step) {
+  enum { STEPS = 5 };
+  return work_stops(building->work, "retained bytes", step, STEPS) ? error_interrupted() : NULL;
+}
+
 /* ---- Sums -------------------------------------------------------------------------------------
  */
 
@@ -144,12 +150,14 @@ static void number_inner(struct building *building) {
   building->result->bytes = bytes[0];
 }
 
-static void store_inner(struct building *building) {
+static struct inspect_error *store_inner(struct building *building) {
+  enum { AT_ONCE = 1 << 14 };
   const struct semi_nca *tree = &building->tree;
   const struct dominators *result = building->result;
   const uint32_t *place = tree->spare[0], *next = tree->spare[1];
   const uint64_t *bytes = (const uint64_t *)(const void *)tree->pairs;
   for (uint32_t i = 1; i <= tree->count; i++) {
+    if (i % AT_ONCE == 0) TRY(report(building, 3));
     if (i + LOOK_AHEAD <= tree->count) {
       object_id ahead = tree->vertex[i + LOOK_AHEAD];
       __builtin_prefetch(&result->enter[ahead], 1);
@@ -163,6 +171,7 @@ static void store_inner(struct building *building) {
     result->retained[object] = bytes[i];
     result->parent[object] = tree->vertex[tree->dominator[i]];
   }
+  return NULL;
 }
 
 /* ---- Places of twigs and leaves ---------------------------------------------------------------
@@ -276,10 +285,13 @@ static struct inspect_error *fill(struct building *building, const struct bitset
   result->retained = large_zeroed(room, sizeof *result->retained);
   if (!result->retained) return error_no_memory();
   parallel_run(building->parts, sum_leaves, building);
+  TRY(report(building, 1));
   parallel_run(building->parts, sum_twigs, building);
+  TRY(report(building, 2));
   number_inner(building);
-  store_inner(building);
+  TRY(store_inner(building));
   parallel_run(building->parts, number_twigs, building);
+  TRY(report(building, 4));
   parallel_run(building->parts, number_leaves, building);
   return NULL;
 }

@@ -73,8 +73,16 @@ static bool next_entry(const struct holding *holding, object_id table, reference
   return false;
 }
 
+/* Whether the index is to be given up: asked of every entry; there are three passes over them. */
+static bool stops(const struct work *work, uint64_t pass, uint64_t entry, uint64_t total) {
+  enum { AT_ONCE = 1 << 16, PASSES = 3 };
+  return entry % AT_ONCE == 0 &&
+         work_stops(work, "weak tables", pass * total + entry, PASSES * total);
+}
+
 /* Lists the entries of all reachable ephemeron tables. */
-static bool list_entries(const struct holding *holding, struct entries *entries) {
+static struct inspect_error *list_entries(const struct holding *holding, const struct work *work,
+                                          struct entries *entries) {
   const struct graph *graph = holding->graph;
   for (uint32_t table = next_with_flags(graph, 0, OBJECT_WEAK_KEYS); table < graph->object_count;
        table = next_with_flags(graph, table + 1, OBJECT_WEAK_KEYS)) {
@@ -83,10 +91,11 @@ static bool list_entries(const struct holding *holding, struct entries *entries)
     struct entry entry;
     for (; next_entry(holding, table, &reference, &entry.key); reference++) {
       entry.value = graph->target[reference];
-      if (!vector_push(entries, entry)) return false;
+      if (!vector_push(entries, entry)) return error_no_memory();
+      if (stops(work, 0, entries->count, 0)) return error_interrupted();
     }
   }
-  return entries->count < UINT32_MAX;
+  return entries->count < UINT32_MAX ? NULL : error_no_memory();
 }
 
 /* Gives every key its rank. */
@@ -105,12 +114,14 @@ static bool rank_keys(struct holding *holding, const struct entries *entries, ui
 }
 
 /* Rows of values, of each key those that come last first. */
-static bool place_values(struct holding *holding, struct entries *entries, uint32_t key_count) {
+static struct inspect_error *place_values(struct holding *holding, const struct work *work,
+                                          struct entries *entries, uint32_t key_count) {
   holding->first = large_zeroed((size_t)key_count + 1, sizeof *holding->first);
   holding->values = large_alloc(entries->count + 1, sizeof *holding->values);
-  if (!holding->first || !holding->values) return false;
+  if (!holding->first || !holding->values) return error_no_memory();
   for (size_t i = 0; i < entries->count; i++) {
     struct entry *entry = &entries->items[i];
+    if (stops(work, 1, i, entries->count)) return error_interrupted();
     entry->key = holding_key_rank(holding, entry->key);
     holding->first[entry->key]++;
   }
@@ -119,21 +130,29 @@ static bool place_values(struct holding *holding, struct entries *entries, uint3
     total += holding->first[i];
     holding->first[i] = total; /* where its values end: placing counts it down */
   }
-  for (size_t i = 0; i < entries->count; i++)
+  for (size_t i = 0; i < entries->count; i++) {
+    if (stops(work, 2, i, entries->count)) return error_interrupted();
     holding->values[--holding->first[entries->items[i].key]] = entries->items[i].value;
-  return true;
+  }
+  return NULL;
 }
 
-static struct inspect_error *index_ephemerons(struct holding *holding) {
+static struct inspect_error *index_entries(struct holding *holding, const struct work *work,
+                                           struct entries *entries) {
+  uint32_t key_count;
+  if (!bitset_init(&holding->keys, holding->graph->object_count)) return error_no_memory();
+  TRY(list_entries(holding, work, entries));
+  if (!rank_keys(holding, entries, &key_count)) return error_no_memory();
+  return key_count ? place_values(holding, work, entries, key_count) : NULL;
+}
+
+static struct inspect_error *index_ephemerons(struct holding *holding, const struct work *work) {
   const struct graph *graph = holding->graph;
   if (next_with_flags(graph, 0, OBJECT_WEAK_KEYS) == graph->object_count) return NULL;
   struct entries entries = {0};
-  uint32_t key_count;
-  bool fits = bitset_init(&holding->keys, graph->object_count) && list_entries(holding, &entries) &&
-              rank_keys(holding, &entries, &key_count) &&
-              (!key_count || place_values(holding, &entries, key_count));
+  struct inspect_error *error = index_entries(holding, work, &entries);
   vector_free(&entries);
-  return fits ? NULL : error_no_memory();
+  return error;
 }
 
 struct inspect_error *holding_init(struct holding *holding, const struct graph *graph,
@@ -144,7 +163,7 @@ struct inspect_error *holding_init(struct holding *holding, const struct graph *
     TRY(mark_reached(holding, live, mask, work));
     holding->left = &holding->reached;
   }
-  return index_ephemerons(holding);
+  return index_ephemerons(holding, work);
 }
 
 void holding_free(struct holding *holding) {

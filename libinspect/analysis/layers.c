@@ -39,6 +39,12 @@ static uint64_t allowed(const struct division *division, uint64_t word) {
   return bits;
 }
 
+static bool stops(struct division *division, size_t part, uint64_t done, uint64_t total) {
+  if (part == 0 && work_stops(division->work, "dominators", done, 4 * total))
+    __atomic_store_n(&division->is_stopped, true, __ATOMIC_RELAXED);
+  return __atomic_load_n(&division->is_stopped, __ATOMIC_RELAXED);
+}
+
 /* Tells leaves from objects that may hold something, the inner ones for now. What may not is a leaf
  * even if it is not reached: then nothing turns up that holds it. */
 static void find_leaves(void *context, size_t part) {
@@ -49,6 +55,7 @@ static void find_leaves(void *context, size_t part) {
   uint64_t begin, end;
   range_of(division, part, &begin, &end);
   for (uint64_t word = begin; word < end; word++) {
+    if (word % WORDS_AT_ONCE == 0 && stops(division, part, word - begin, 4 * (end - begin))) return;
     uint64_t all = allowed(division, word), holds = 0;
     uint64_t first = word * 64, length = graph->object_count - first;
     if (length > 64) length = 64;
@@ -77,12 +84,6 @@ static inline bool hold_leaves(struct layers *layers, object_id object) {
       is_twig = false;
   }
   return is_twig;
-}
-
-static bool stops(struct division *division, size_t part, uint64_t done, uint64_t total) {
-  if (part == 0 && work_stops(division->work, "dominators", done, 4 * total))
-    __atomic_store_n(&division->is_stopped, true, __ATOMIC_RELAXED);
-  return __atomic_load_n(&division->is_stopped, __ATOMIC_RELAXED);
 }
 
 /* Finds twigs, and notes who holds leaves. The inner objects stay as they are meanwhile. */
@@ -130,6 +131,7 @@ struct inspect_error *layers_init(struct layers *layers, const struct holding *h
   struct division division = {
       .layers = layers, .live = live, .work = work, .parts = work_threads(work)};
   parallel_run(division.parts, find_leaves, &division);
+  if (division.is_stopped) return error_interrupted();
   parallel_run(division.parts, find_twigs, &division);
   if (division.is_stopped) return error_interrupted();
   for (uint64_t i = 0; i < layers->inner.size / 64 + 1; i++)

@@ -68,10 +68,13 @@ static struct inspect_error *number(struct survivor_tree *tree) {
 }
 
 /* The references between the objects of the tree (the objects are values), in row order. */
-static struct radix_item *list_incoming(const struct survivor_tree *tree, size_t *count) {
+static struct inspect_error *list_incoming(const struct survivor_tree *tree,
+                                           const struct work *work, struct radix_item **result,
+                                           size_t *count) {
   struct radix_item *list = large_alloc((size_t)tree->count + 1, sizeof *list);
   *count = 0;
-  if (!list) return NULL;
+  *result = list;
+  if (!list) return error_no_memory();
   for (size_t word = 0; word < tree->objects.size / 64 + 1; word++)
     for (uint64_t bits = tree->objects.words[word]; bits; bits &= bits - 1) {
       object_id object = (object_id)(word * 64 + (unsigned)__builtin_ctzll(bits));
@@ -79,16 +82,13 @@ static struct radix_item *list_incoming(const struct survivor_tree *tree, size_t
       if (reference != NO_REFERENCE)
         list[(*count)++] = (struct radix_item){.high = reference, .value = object};
     }
-  if (radix_sort(list, *count)) return list;
-  free(list);
-  return NULL;
+  return radix_sort_watched(list, *count, work, "causes");
 }
 
 static struct inspect_error *make_tokens(struct survivor_tree *tree, const struct work *work) {
   size_t count;
-  struct radix_item *list = list_incoming(tree, &count);
-  if (!list) return error_no_memory();
-  struct inspect_error *error = NULL;
+  struct radix_item *list;
+  struct inspect_error *error = list_incoming(tree, work, &list, &count);
   for (size_t i = 0; i < count && !error; i++) {
     object_id object = list[i].value, parent = tree->chains->parent[object];
     uint32_t token = patterns_token(&tree->patterns, parent, list[i].high);

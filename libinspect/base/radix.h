@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+#include "base/work.h"
+
 struct radix_item {
   uint64_t high, middle;
   uint32_t low;
@@ -17,5 +20,10 @@ struct radix_item {
 
 /* False: out of memory, the order is as before. */
 bool radix_sort(struct radix_item *items, size_t count);
+
+/* The same for work that may be stopped: INTERRUPTED, or NO_MEMORY. Records that were being sorted
+ * when it was stopped are good for nothing. */
+MUST_CHECK struct inspect_error *radix_sort_watched(struct radix_item *items, size_t count,
+                                                    const struct work *work, const char *phase);
 
 #endif

@@ -75,21 +75,24 @@ bool selection_offer(struct selection *selection, const void *item) {
  * A merge sort over runs, which are sorted one by one: so it can stop between them, and while it
  * merges: the items are then where they were before that pass. */
 
-enum { RUN = 1 << 15 };
+enum { RUN = 1 << 13 };
 
 static void sort_run(struct selection *selection, size_t first, size_t count) {
   qsort_r(item_at(selection, first), count, selection->item_size, selection->compare,
           selection->context);
 }
 
-/* Merges items [first, middle) and [middle, end) into `result`, from `first` on. */
-static void merge(const struct selection *selection, char *result, size_t first, size_t middle,
-                  size_t end) {
+/* Merges items [first, middle) and [middle, end) into `result`, from `first` on; false if `work`
+ * stopped it. */
+static bool merge(const struct selection *selection, char *result, size_t first, size_t middle,
+                  size_t end, const struct work *work) {
   size_t a = first, b = middle, size = selection->item_size;
   for (size_t at = first; at < end; at++) {
+    if (at % RUN == 0 && work_stops(work, "sorting", at, selection->count)) return false;
     bool takes_b = a == middle || (b < end && is_before(selection, b, a));
     memcpy(result + at * size, item_at(selection, takes_b ? b++ : a++), size);
   }
+  return true;
 }
 
 /* One pass over runs of `width`; false if `work` stopped it. */
@@ -99,8 +102,7 @@ static bool merge_runs(const struct selection *selection, char *result, size_t w
   for (size_t first = 0, end; first < count; first = end) {
     size_t middle = count - first < width ? count : first + width;
     end = count - middle < width ? count : middle + width;
-    if (work_stops(work, "sorting", first, count)) return false;
-    merge(selection, result, first, middle, end);
+    if (!merge(selection, result, first, middle, end, work)) return false;
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/census.h"
+#include "base/large.h"
 #include "command/listing.h"
 
 enum { USUAL = 25 };
@@ -82,12 +83,16 @@ static uint32_t group_of(const struct heap_groups *groups, const struct graph *g
   return (groups->classes ? groups->classes->count : 0) + graph->type[object];
 }
 
-static void group_vm(struct command_context *context, struct heap_groups *groups,
-                     const struct heap_vm *owner) {
+static struct inspect_error *group_vm(struct command_context *context, struct heap_groups *groups,
+                                      const struct heap_vm *owner) {
+  enum { WORK_STEPS = 1 << 16 };
   const struct graph *graph = &context->session->heap.graph;
   const struct collection *collection = &context->session->collection;
   const struct command_options *options = context->options;
   for (object_id object = owner->first; object < owner->first + owner->count; object++) {
+    if (object % WORK_STEPS == 0 &&
+        work_stops(context->work, "grouping", object, graph->object_count))
+      return error_interrupted();
     uint64_t bytes = graph_bytes(graph, object);
     bool is_live = bitset_has(&collection->live, object);
     bool is_left = collection_leaves(collection, object);
@@ -95,6 +100,7 @@ static void group_vm(struct command_context *context, struct heap_groups *groups
     if (options->only_live == options->only_garbage || (options->only_live ? is_left : !is_left))
       groups->group[object] = group_of(groups, graph, object);
   }
+  return NULL;
 }
 
 static int by_name(const struct row *a, const struct row *b) {
@@ -146,33 +152,25 @@ static struct inspect_error *make_rows(struct heap_groups *groups) {
   return NULL;
 }
 
-/* Interrupted, it goes on with what takes no time: types, without what they retain. */
-static struct inspect_error *prepare(struct command_context *context, struct heap_groups *groups) {
-  struct inspect_error *error = session_dominate(context->session, context->work);
-  if (!error) error = choose_classes(context, groups);
-  TRY(partial_if_interrupted(context, error));
-  if (context->partial) groups->by = BY_TYPE;
-  return NULL;
-}
-
 static struct inspect_error *make_groups(struct command_context *context,
                                          struct heap_groups *groups) {
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
-  TRY(prepare(context, groups));
-  size_t size = ((size_t)graph->object_count + 1) * sizeof *groups->group;
-  groups->group = malloc(size);
+  TRY(session_dominate(session, context->work));
+  TRY(choose_classes(context, groups));
+  groups->group = large_alloc((size_t)graph->object_count + 1, sizeof *groups->group);
   if (!groups->group) return error_no_memory();
-  memset(groups->group, 0xff, size); /* NO_GROUP */
+  for (size_t i = 0; i < graph->object_count; i++)
+    groups->group[i] = NO_GROUP;
   for (size_t i = 0; i < session->heap.vm_count; i++)
     if (session_selects(session, context->options, i))
-      group_vm(context, groups, &session->heap.vms[i]);
+      TRY(group_vm(context, groups, &session->heap.vms[i]));
   uint32_t group_count = (groups->classes ? groups->classes->count : 0) + OBJECT_TYPE_COUNT;
   bool is_garbage = context->options->only_garbage && !context->options->only_live;
   groups->has_retained = session->is_dominated && !is_garbage;
   TRY(census_take(graph, groups->group, group_count,
-                  groups->has_retained ? &session->dominators : NULL,
-                  context->partial ? NULL : context->work, &groups->census));
+                  groups->has_retained ? &session->dominators : NULL, context->work,
+                  &groups->census));
   return make_rows(groups);
 }
 

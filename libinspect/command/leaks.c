@@ -11,7 +11,7 @@
 #include "analysis/cuts.h"
 #include "command/chain_view.h"
 
-enum { MOST_CUT_CHECKS = 20 };
+enum { MOST_CUT_CHECKS = 20, WORK_STEPS = 1 << 16 };
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
@@ -27,6 +27,13 @@ static bool matches(const struct command_options *options, const struct trackers
   bool is_match = text && fnmatch(options->description, text, 0) == 0;
   arena_free(&arena);
   return is_match;
+}
+
+static struct inspect_error *report(struct command_context *context, const char *phase, size_t done,
+                                    size_t total) {
+  return done % WORK_STEPS == 0 && work_stops(context->work, phase, done, total)
+             ? error_interrupted()
+             : NULL;
 }
 
 static bool list_survivors(struct leaks *leaks) {
@@ -48,12 +55,15 @@ static struct inspect_error *select_entries(struct command_context *context, str
       trackers->entries.count >= UINT32_MAX ||
       !vector_reserve(&leaks->shown, trackers->entries.count))
     return error_no_memory();
-  for (size_t i = 0; i < trackers->entries.count; i++) {
+  size_t count = trackers->entries.count;
+  for (size_t i = 0; i < count; i++) {
+    TRY(report(context, "selecting entries", i, 2 * count));
     uint32_t entry = trackers->order ? trackers->order[i] : (uint32_t)i;
     if (!has_filter || matches(options, trackers, &trackers->entries.items[entry]))
       leaks->shown.items[leaks->shown.count++] = entry;
   }
-  for (size_t i = 0; i < trackers->entries.count; i++) {
+  for (size_t i = 0; i < count; i++) {
+    TRY(report(context, "selecting entries", count + i, 2 * count));
     const struct tracked *tracked = &trackers->entries.items[i];
     if (has_filter && !matches(options, trackers, tracked)) continue;
     leaks->verdicts[tracked->verdict]++;
@@ -124,6 +134,7 @@ static void note_entry(struct leaks *leaks, size_t entry, size_t cause) {
     if (!(age <= mine->oldest)) mine->oldest = age;
   }
   mine->retired += tracked->is_retired;
+  mine->can_retire |= leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
   mine->entry_count++;
   const struct chain *chain = &mine->cause->chain;
   if (!chain->count || chain->items[chain->count - 1].object != tracked->object) return;
@@ -214,14 +225,17 @@ static struct inspect_error *link_entries(struct command_context *context, struc
   linking.before = rank_survivors(leaks);
   bool fits = linking.positions && linking.first_survivor && linking.before;
   bool has_filter = leaks->shown.count < leaks->trackers.entries.count;
-  for (size_t i = 0; fits && i < leaks->shown.count; i++)
+  struct inspect_error *error = fits ? NULL : error_no_memory();
+  for (size_t i = 0; !error && i < leaks->shown.count; i++) {
     link_entry(context, leaks, &linking, has_filter ? leaks->shown.items[i] : i);
-  fits = fits && list_entries(leaks);
+    error = report(context, "entries of causes", i, leaks->shown.count);
+  }
+  if (!error && !list_entries(leaks)) error = error_no_memory();
   free(linking.positions);
   free(linking.first_of_vm);
   free(linking.first_survivor);
   free(linking.before);
-  return fits ? NULL : error_no_memory();
+  return error;
 }
 
 bool leaks_selects(const struct command_options *options, const struct leak_cause *cause) {

@@ -16,6 +16,7 @@ struct leak_cause {
   size_t vm;
   double youngest, oldest; /* ages of its entries; NaN: not known        */
   size_t retired;          /* entries that were said to be garbage       */
+  bool can_retire;         /* a tracker of one of them knows of that     */
   size_t described;        /* an entry with the representative           */
   const uint32_t *entries; /* positions in trackers.entries, as in shown */
   size_t entry_count;

@@ -79,6 +79,7 @@ void leaks_sum_groups(struct leaks *leaks) {
       group->all.youngest = least(group->all.youngest, causes[i].youngest);
       group->all.oldest = greatest(group->all.oldest, causes[i].oldest);
       group->all.retired += causes[i].retired;
+      group->all.can_retire |= causes[i].can_retire;
       group->all.entry_count += causes[i].entry_count;
       group->cause.count += causes[i].cause->count;
       group->cause.retained_bytes += causes[i].cause->retained_bytes;

@@ -53,9 +53,15 @@ static struct tracked_text own_text(const struct leaks *leaks, const struct trac
                                        : (struct tracked_text){0};
 }
 
-static void find_last(const struct leaks *leaks, const struct leak_cause *cause,
-                      struct described *described) {
-  for (size_t i = 0; i < cause->entry_count; i++) {
+/* A cause may have millions of entries; an interrupted answer says what is common to the first. */
+static bool stops_at(struct command_context *context, size_t entry) {
+  enum { AT_ONCE = 1 << 14 };
+  return entry % AT_ONCE == 0 && document_stops(context->document, 0, 0);
+}
+
+static void find_last(struct command_context *context, const struct leaks *leaks,
+                      const struct leak_cause *cause, struct described *described) {
+  for (size_t i = 0; i < cause->entry_count && !stops_at(context, i); i++) {
     const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
     struct tracked_text text = own_text(leaks, tracked);
     if (!text.bytes || !is_same_text(described, text)) continue;
@@ -65,15 +71,16 @@ static void find_last(const struct leaks *leaks, const struct leak_cause *cause,
 }
 
 /* Most frequent first; of equal ones that which became so frequent first. */
-static void sort_described(const struct leaks *leaks, const struct leak_cause *cause,
-                           struct described *list, size_t count) {
+static void sort_described(struct command_context *context, const struct leaks *leaks,
+                           const struct leak_cause *cause, struct described *list, size_t count) {
   for (size_t i = 1; i < count; i++)
     for (size_t at = i; at; at--) {
       struct described *more = &list[at - 1], *less = &list[at];
       if (more->count > less->count) break;
       if (more->count == less->count) {
-        if (!more->last) find_last(leaks, cause, more);
-        if (!less->last) find_last(leaks, cause, less);
+        if (!more->last) find_last(context, leaks, cause, more);
+        if (!less->last) find_last(context, leaks, cause, less);
+        if (!more->last || !less->last) return; /* interrupted */
         if (trackers_compare(&leaks->trackers, more->last, less->last) < 0) break;
       }
       struct described swapped = *more;
@@ -85,13 +92,14 @@ static void sort_described(const struct leaks *leaks, const struct leak_cause *c
 /* The descriptions of the members that no other survivor holds, most frequent first. Returns how
  * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
  * begin, cut back to the end of a word. */
-static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause *cause,
-                              struct described *list, struct described *common, size_t *held) {
+static size_t descriptions_of(struct command_context *context, const struct leaks *leaks,
+                              const struct leak_cause *cause, struct described *list,
+                              struct described *common, size_t *held) {
   size_t kinds = 0;
   bool too_many = false;
   *common = (struct described){0};
   *held = 0;
-  for (size_t i = 0; i < cause->entry_count; i++) {
+  for (size_t i = 0; i < cause->entry_count && !stops_at(context, i); i++) {
     look_ahead(leaks, cause, i);
     const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
     *held += tracked->held_by != NO_OBJECT;
@@ -110,7 +118,7 @@ static size_t descriptions_of(const struct leaks *leaks, const struct leak_cause
          !ispunct((unsigned char)common->text[common->size - 1]))
     common->size--;
   if (too_many) return 0;
-  sort_described(leaks, cause, list, kinds);
+  sort_described(context, leaks, cause, list, kinds);
   return kinds;
 }
 
@@ -133,11 +141,11 @@ static void heading_cell(struct heading *heading, struct cell cell) {
 }
 
 /* `20 × "npc#"...`, `3 × "session", 2 × "player"`, `12 survivors`. */
-static void heading_members(struct heading *heading, const struct leaks *leaks,
-                            const struct leak_cause *cause) {
+static void heading_members(struct command_context *context, struct heading *heading,
+                            const struct leaks *leaks, const struct leak_cause *cause) {
   struct described list[MOST_DESCRIPTIONS], common;
   size_t held, members = cause->cause->count;
-  size_t kinds = descriptions_of(leaks, cause, list, &common, &held);
+  size_t kinds = descriptions_of(context, leaks, cause, list, &common, &held);
   for (size_t i = 0; i < kinds; i++) {
     if (i) heading_words(heading, ", ");
     heading_cell(heading, cell_count(list[i].count));
@@ -223,7 +231,7 @@ void leaks_heading(struct command_context *context, const struct leaks *leaks, s
   struct heading heading = {.arena = context->arena, .line = page_line(context->document, 0)};
   struct text facts = {0};
   heading_words(&heading, arena_printf(context->arena, "#%zu  ", number + 1));
-  heading_members(&heading, leaks, mine);
+  heading_members(context, &heading, leaks, mine);
   if (cause_facts(context, leaks, group, mine, &facts) && facts.count > GAP) {
     size_t columns = heading.columns + text_columns(facts.items, facts.count);
     bool fits = context->options->wide || columns <= PAGE_WIDTH;

@@ -199,19 +199,12 @@ static void page_cut_check(struct command_context *context, const struct leak_ca
   vector_free(&text);
 }
 
-static void page_retired(struct command_context *context, const struct leaks *leaks,
-                         const struct leak_cause *mine) {
-  size_t watched = 0, retired_key = 0;
-  for (size_t i = 0; i < mine->entry_count; i++) {
-    const struct tracked *tracked = leaks_entry(leaks, mine->entries[i]);
-    watched++;
-    retired_key += leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
-  }
-  if (retired_key) {
+static void page_retired(struct command_context *context, const struct leak_cause *mine) {
+  if (mine->can_retire) {
     struct line *line = labelled(context, "retired");
     line_cell(line, STYLE_BAD, cell_count(mine->retired));
     line_words(line, STYLE_PLAIN, " retired but alive (certain leaks), ");
-    line_cell(line, STYLE_PLAIN, cell_count(watched - mine->retired));
+    line_cell(line, STYLE_PLAIN, cell_count(mine->entry_count - mine->retired));
     line_words(line, STYLE_PLAIN, " alive and never retired");
   }
 }
@@ -290,7 +283,7 @@ static void page_cause(struct command_context *context, const struct leaks *leak
     if (!context->options->all && !vector_push(&session->listing, leaf)) return;
   }
   page_cut_check(context, mine, group->vms > 1);
-  page_retired(context, leaks, &group->all);
+  page_retired(context, &group->all);
   struct inspect_error *error = page_more_chains(context, leaks, chain);
   inspect_error_free(error); /* the first chain is shown already */
   if (context->options->all) page_entries(context, leaks, group);

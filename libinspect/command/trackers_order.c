@@ -9,7 +9,8 @@
 #include "base/radix.h"
 #include "command/trackers.h"
 
-enum { KEY_BYTES = 8, MOST_BYTES = 64, TEXTS_AHEAD = 16 };
+enum { KEY_BYTES = 8, MOST_BYTES = 64, TEXTS_AHEAD = 16, WORK_STEPS = 1 << 14 };
+static const char PHASE[] = "sorting entries";
 
 static uint32_t place_of(const struct trackers *trackers, const struct tracked *tracked) {
   return tracked->object == NO_OBJECT ? UINT32_MAX : trackers->heap->granule[tracked->object];
@@ -64,60 +65,67 @@ struct sorting {
   bool stopped;
 };
 
+static bool stops(struct sorting *sorting, size_t done, size_t total) {
+  if (work_stops(sorting->work, PHASE, done, total)) sorting->stopped = true;
+  return sorting->stopped;
+}
+
 static int by_creation(const void *left, const void *right, void *context) {
   const struct radix_item *a = left, *b = right;
   struct sorting *sorting = context;
-  if ((++sorting->steps & 0xffff) == 0 && work_stops(sorting->work, "reading trackers", 0, 0))
-    sorting->stopped = true;
-  if (sorting->stopped) return 0;
+  if ((++sorting->steps % WORK_STEPS == 0 && stops(sorting, 0, 0)) || sorting->stopped) return 0;
   const struct tracked *entries = sorting->trackers->entries.items;
   return trackers_compare(sorting->trackers, &entries[a->value], &entries[b->value]);
 }
 
 /* Sorts the records, all of one creation time and equal up to byte `from` of the description, and
- * so on. The recursion is MOST_BYTES / KEY_BYTES deep at most. False: out of memory. */
-static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_t count,
-                        uint32_t from);
+ * so on. The recursion is MOST_BYTES / KEY_BYTES deep at most. */
+static struct inspect_error *sort_equals(struct sorting *sorting, struct radix_item *items,
+                                         size_t count, uint32_t from);
 
 /* The records, sorted by creation time and description up to byte `from`: what is equal so far is
  * sorted by the rest. One string object has one description. */
-static bool sort_rest(struct sorting *sorting, struct radix_item *items, size_t count,
-                      uint32_t from) {
+static struct inspect_error *sort_rest(struct sorting *sorting, struct radix_item *items,
+                                       size_t count, uint32_t from) {
   const struct tracked *entries = sorting->trackers->entries.items;
-  bool fits = true;
-  for (size_t first = 0, end; fits && first < count; first = end) {
+  for (size_t first = 0, end; first < count; first = end) {
     const struct tracked *one = &entries[items[first].value];
     bool differ = false;
     for (end = first + 1; end < count && items[end].high == items[first].high &&
                           items[end].middle == items[first].middle;
          end++)
       differ |= entries[items[end].value].text != one->text;
-    if (differ) fits = sort_equals(sorting, items + first, end - first, from);
+    if (differ) TRY(sort_equals(sorting, items + first, end - first, from));
   }
-  return fits;
+  return NULL;
 }
 
-static bool sort_equals(struct sorting *sorting, struct radix_item *items, size_t count,
-                        uint32_t from) {
+static struct inspect_error *sort_equals(struct sorting *sorting, struct radix_item *items,
+                                         size_t count, uint32_t from) {
   if (from >= MOST_BYTES) {
     qsort_r(items, count, sizeof *items, by_creation, sorting);
-    return true;
+    return sorting->stopped ? error_interrupted() : NULL;
   }
   const struct tracked *entries = sorting->trackers->entries.items;
   bool has_more = false; /* or all end here, and sizes decide */
   for (size_t i = 0; i < count; i++) {
+    if (++sorting->steps % WORK_STEPS == 0 && stops(sorting, 0, 0)) return error_interrupted();
     struct tracked_text text = tracked_description(sorting->trackers, &entries[items[i].value]);
     has_more |= text.size > from;
     items[i].middle = description_key(text, from);
   }
   if (!has_more) from = MOST_BYTES;
-  return radix_sort(items, count) && sort_rest(sorting, items, count, from + KEY_BYTES);
+  TRY(radix_sort_watched(items, count, sorting->work, PHASE));
+  return sort_rest(sorting, items, count, from + KEY_BYTES);
 }
 
 /* Puts the entries first .. end - 1, of one tracker, in order. */
-static bool sort_part(struct sorting *sorting, struct radix_item *items, size_t first, size_t end) {
+static struct inspect_error *sort_part(struct sorting *sorting, struct radix_item *items,
+                                       size_t first, size_t end) {
   const struct tracked *entries = sorting->trackers->entries.items;
   for (size_t i = first; i < end; i++) {
+    if (i % WORK_STEPS == 0 && stops(sorting, i, sorting->trackers->entries.count))
+      return error_interrupted();
     if (i + TEXTS_AHEAD < end) tracked_prefetch(sorting->trackers, &entries[i + TEXTS_AHEAD]);
     struct tracked_text text = tracked_description(sorting->trackers, &entries[i]);
     items[i - first] = (struct radix_item){.high = creation_key(entries[i].created),
@@ -125,11 +133,11 @@ static bool sort_part(struct sorting *sorting, struct radix_item *items, size_t 
                                            .low = place_of(sorting->trackers, &entries[i]),
                                            .value = (uint32_t)i};
   }
-  if (!radix_sort(items, end - first) || !sort_rest(sorting, items, end - first, KEY_BYTES))
-    return false;
+  TRY(radix_sort_watched(items, end - first, sorting->work, PHASE));
+  TRY(sort_rest(sorting, items, end - first, KEY_BYTES));
   for (size_t i = first; i < end; i++)
     sorting->trackers->order[i] = items[i - first].value;
-  return true;
+  return NULL;
 }
 
 struct inspect_error *trackers_sort(const struct work *work, struct trackers *trackers) {
@@ -139,14 +147,12 @@ struct inspect_error *trackers_sort(const struct work *work, struct trackers *tr
   if (count >= UINT32_MAX) return error_no_memory();
   struct radix_item *items = large_alloc(count + 1, sizeof *items);
   trackers->order = malloc((count + 1) * sizeof *trackers->order);
-  bool fits = items && trackers->order;
-  for (size_t first = 0, end; fits && first < count; first = end) {
+  struct inspect_error *error = items && trackers->order ? NULL : error_no_memory();
+  for (size_t first = 0, end; !error && first < count; first = end) {
     for (end = first + 1; end < count && entries[end].tracker == entries[first].tracker;)
       end++;
-    fits = sort_part(&sorting, items, first, end);
-    if (work_stops(work, "reading trackers", 0, 0)) sorting.stopped = true;
+    error = sort_part(&sorting, items, first, end);
   }
   free(items);
-  if (!fits) return error_no_memory();
-  return sorting.stopped ? error_interrupted() : NULL;
+  return error;
 }

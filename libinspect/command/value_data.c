@@ -54,7 +54,7 @@ void value_to_data(struct value_tree *tree, struct data *parent, const char *key
   if (node->text) return;
   data_cell(data, "count", cell_count(node->total));
   struct data *entries = data_array(data, "entries");
-  for (size_t i = 0; i < node->entry_count; i++) {
+  for (size_t i = 0; i < node->entry_count && !document_stops(tree->document, 0, 0); i++) {
     struct data *entry = data_object(entries, NULL);
     value_to_data(tree, entry, "key", node->entries[i].key);
     value_to_data(tree, entry, "value", node->entries[i].value);

@@ -60,13 +60,14 @@ static bool needs_comment(const struct value_node *node) {
   return node->is_cut || node->class || node->is_repeated || node->is_named_above;
 }
 
-/* Sets `columns` of the node and of all below it. */
-static bool measure(struct value_node *node) {
+/* Sets `columns` of the node and of all below it. After an interruption all take several lines. */
+static bool measure(struct document *document, struct value_node *node) {
   struct text text = {0};
   bool fits = true, is_flat = node->total == node->entry_count;
   for (size_t i = 0; fits && i < node->entry_count; i++) {
     struct value_entry *entry = &node->entries[i];
-    fits = measure(entry->value);
+    if (document_stops(document, 0, 0)) return true;
+    fits = measure(document, entry->value);
     if (!entry->value->columns || needs_comment(entry->value) || entry->key->is_cut)
       is_flat = false;
   }
@@ -112,7 +113,7 @@ static void add_line(struct command_context *context, const struct value_node *n
 
 static void add_entries(struct command_context *context, const struct value_node *node,
                         unsigned indent) {
-  for (size_t i = 0; i < node->entry_count; i++) {
+  for (size_t i = 0; i < node->entry_count && !document_stops(context->document, 0, 0); i++) {
     struct text text = {0};
     bool fits = write_key(node->entries[i].key, &text);
     const char *key = fits ? arena_copy(context->arena, text.items, text.count) : NULL;
@@ -149,5 +150,6 @@ static void add_line(struct command_context *context, const struct value_node *n
 
 void value_to_page(struct command_context *context, struct value_node *node, unsigned indent,
                    const char *before, const char *after) {
-  if (measure(node)) add_line(context, node, indent, before, after, *before != 0);
+  if (measure(context->document, node))
+    add_line(context, node, indent, before, after, *before != 0);
 }

@@ -24,6 +24,7 @@ void value_tree_init(struct value_tree *tree, struct command_context *context, u
   bool is_whole = context->options->wide || context->options->json;
   *tree = (struct value_tree){.lines = {.session = context->session, .arena = context->arena},
                               .work = context->work,
+                              .document = context->document,
                               .limit = limit,
                               .longest = is_whole ? WIDE_BYTES : VALUE_LINE_BYTES,
                               .bytes_left = MOST_BYTES,
@@ -160,6 +161,10 @@ static bool read_entries(struct value_tree *tree, struct value_node *node,
   node->entries = arena_alloc(tree->lines.arena, (selection->count + 1) * sizeof *node->entries);
   if (!node->entries) return false;
   for (size_t i = 0; i < selection->count && tree->left; i++) {
+    if (document_stops(tree->document, 0, 0)) {
+      tree->is_interrupted = true;
+      return true;
+    }
     struct value_entry *entry = &node->entries[i];
     entry->key = read_node(tree, node->owner, found[i].key, 0);
     entry->value = read_node(tree, node->owner, found[i].value, depth - 1);
@@ -170,11 +175,12 @@ static bool read_entries(struct value_tree *tree, struct value_node *node,
   return true;
 }
 
-/* False: out of memory. A table that cannot be loaded is not opened. */
+/* False: out of memory. A table that cannot be loaded is not opened, nor is one after an
+ * interruption. */
 static bool open_table(struct value_tree *tree, struct value_node *node, uint64_t depth) {
   struct vm *vm = &node->owner->vm;
   struct lua_table table;
-  if (table_load(vm, node->value.bits, &table)) return true;
+  if (tree->is_interrupted || table_load(vm, node->value.bits, &table)) return true;
   if (!vector_push(&tree->tables, node) ||
       !number_map_set(&tree->opened, node->object, (uint32_t)tree->tables.count - 1))
     return false;

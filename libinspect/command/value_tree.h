@@ -37,6 +37,7 @@ struct value_node {
 struct value_tree {
   struct value_lines lines;
   const struct work *work;
+  struct document *document;
   uint64_t limit;           /* entries of one table                                   */
   size_t longest;           /* bytes of a string                                      */
   uint64_t bytes_left;      /* of all strings together, for those longer than a line  */

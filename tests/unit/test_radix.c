@@ -52,7 +52,38 @@ static void test_against_comparing(void **unused) {
         check(counts[i], masks[j], masks[k], (uint32_t)masks[(j + k) % MASKS]);
 }
 
+/* Says stop when it was asked so many times. */
+static bool stop_later(void *context, const char *phase, double share) {
+  unsigned *left = context;
+  assert_string_equal(phase, "sorting");
+  assert_true(share >= 0 && share <= 1);
+  return !(*left)--;
+}
+
+static void test_stopping(void **unused) {
+  (void)unused;
+  enum { COUNT = 600000 };
+  struct radix_item *items = calloc(COUNT, sizeof *items);
+  assert_non_null(items);
+  for (unsigned asked = 0, ended = 0; !ended; asked++) {
+    for (size_t i = 0; i < COUNT; i++)
+      items[i] = (struct radix_item){.middle = random_number() & 0xffff, .low = (uint32_t)i};
+    unsigned left = asked;
+    struct work work = {.context = &left, .report = stop_later};
+    struct inspect_error *error = radix_sort_watched(items, COUNT, &work, "sorting");
+    ended = !error;
+    assert_true(ended || error->code == INSPECT_ERROR_INTERRUPTED);
+    assert_true(asked < 50);
+    if (ended) assert_true(asked > 10);
+  }
+  for (size_t i = 1; i < COUNT; i++)
+    assert_true(items[i - 1].middle < items[i].middle ||
+                (items[i - 1].middle == items[i].middle && items[i - 1].low < items[i].low));
+  free(items);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_comparing)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_comparing),
+                                     cmocka_unit_test(test_stopping)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
