@@ -30,6 +30,11 @@ static double times_log(uint64_t value) {
 /* ---- Children of the dominator tree -----------------------------------------------------------
  */
 
+static bool stops(const struct work *work, uint32_t index) {
+  enum { AT_ONCE = 1 << 16 };
+  return index % AT_ONCE == 0 && work_stops(work, "accumulations", 0, 0);
+}
+
 /* The index of an object's dominator, `count` for the roots. */
 static inline uint32_t above(const struct spread *spread, uint32_t index) {
   object_id parent = spread->dominators->parent[spread->first + index];
@@ -37,14 +42,15 @@ static inline uint32_t above(const struct spread *spread, uint32_t index) {
   return parent == NO_OBJECT || result >= spread->count ? spread->count : result;
 }
 
-static bool list_children(struct spread *spread) {
+static struct inspect_error *list_children(struct spread *spread, const struct work *work) {
   size_t count = spread->count;
   const uint32_t *enter = spread->dominators->enter + spread->first;
   spread->child_first = calloc(count + 3, sizeof *spread->child_first);
   spread->children = malloc((count + 1) * sizeof *spread->children);
-  if (!spread->child_first || !spread->children) return false;
+  if (!spread->child_first || !spread->children) return error_no_memory();
   uint32_t *next = spread->child_first + 2; /* moves to its place while it is used */
   for (uint32_t i = 0; i < count; i++) {
+    if (stops(work, i)) return error_interrupted();
     if (!enter[i]) continue;
     spread->live_objects++;
     spread->live_bytes += graph_bytes(spread->graph, spread->first + i);
@@ -53,9 +59,11 @@ static bool list_children(struct spread *spread) {
   for (size_t i = 1; i <= count; i++)
     next[i] += next[i - 1];
   next--;
-  for (uint32_t i = 0; i < count; i++)
+  for (uint32_t i = 0; i < count; i++) {
+    if (stops(work, i)) return error_interrupted();
     if (enter[i]) spread->children[next[above(spread, i)]++] = i;
-  return true;
+  }
+  return NULL;
 }
 
 /* ---- Sets -------------------------------------------------------------------------------------
@@ -261,7 +269,7 @@ struct inspect_error *spread_find(const struct graph *graph, const struct domina
       (struct spread){.graph = graph, .dominators = dominators, .first = first, .count = count};
   struct search search = {.spread = result, .work = work};
   bool fits = kinship_init(&search.kinship, graph, dominators, first, count);
-  struct inspect_error *error = fits && list_children(result) ? NULL : error_no_memory();
+  struct inspect_error *error = fits ? list_children(result, work) : error_no_memory();
   if (!error) {
     double objects = (double)result->live_objects + 1;
     search.kinship.heavy = (uint64_t)((double)result->live_bytes * least) + 1;

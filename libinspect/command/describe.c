@@ -127,13 +127,16 @@ static void data_target(struct command_context *context) {
   data_cell(target, "ends_early", cell_words(source->ends_early));
 }
 
-/* Objects and bytes that a full collection leaves; threads without their stacks. */
-static void count_live(struct inspect_session *session, const struct heap_vm *owner,
+/* Objects and bytes that a full collection leaves; threads without their stacks. False: stopped. */
+static bool count_live(struct command_context *context, const struct heap_vm *owner,
                        uint64_t *objects, uint64_t *bytes) {
+  enum { AT_ONCE = 1 << 16 };
+  struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   *objects = *bytes = 0;
   for (uint32_t i = 0; i < owner->count; i++) {
     object_id object = owner->first + i;
+    if (i % AT_ONCE == 0 && document_stops(context->document, 0, 0)) return false;
     if (!collection_leaves(&session->collection, object)) continue;
     ++*objects;
     *bytes += graph_bytes(graph, object);
@@ -143,6 +146,7 @@ static void count_live(struct inspect_session *session, const struct heap_vm *ow
         !thread_load(vm, heap_address(&session->heap, object), &thread) && thread.initialized)
       *bytes -= thread_stack_bytes(vm, &thread);
   }
+  return true;
 }
 
 static const char *residual_state_name(enum residual_state state) {
@@ -165,8 +169,7 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "layout_name", cell_words(owner->vm.layout->name));
   bool counted = !brief && session->is_built;
   uint64_t objects = 0, bytes = 0;
-  bool collected = counted && session->is_collected;
-  if (collected) count_live(session, owner, &objects, &bytes);
+  bool collected = counted && session->is_collected && count_live(context, owner, &objects, &bytes);
   data_cell(vm, "coroutines", counted ? cell_count(owner->coroutines) : cell_null());
   data_cell(vm, "heap_bytes", cell_bytes(owner->vm.heap_bytes));
   data_cell(vm, "objects", counted ? cell_count(owner->count) : cell_null());

@@ -37,6 +37,10 @@ static bool report(struct monitor *monitor, const char *phase, double share, int
   const struct inspect_io *io = monitor->io;
   count_time(monitor, phase, now);
   if (monitor->is_cancelled) return true;
+  if (share >= 0 || !monitor->phase || strcmp(monitor->phase, phase) != 0) {
+    monitor->phase = phase;
+    monitor->share = share;
+  }
   if (io->cancelled && now >= monitor->next_question) {
     monitor->next_question = now + CANCEL_MILLISECONDS * MILLISECOND;
     monitor->is_cancelled = io->cancelled(io->context);
@@ -44,7 +48,7 @@ static bool report(struct monitor *monitor, const char *phase, double share, int
   }
   if (io->progress && !monitor->is_quiet && now >= monitor->next_progress) {
     monitor->next_progress = now + PROGRESS_MILLISECONDS * MILLISECOND;
-    io->progress(io->context, phase, share);
+    io->progress(io->context, phase, monitor->share);
   }
   return monitor->is_cancelled;
 }
@@ -54,7 +58,7 @@ bool monitor_report(void *context, const char *phase, double share) {
   if (!report(monitor, phase, share, nanoseconds())) return false;
   if (!monitor->is_stopped) {
     monitor->stopped_phase = phase;
-    monitor->stopped_share = share;
+    monitor->stopped_share = monitor->share;
   }
   return monitor->is_stopped = true;
 }

@@ -16,6 +16,9 @@ struct monitor {
   const char *stopped_phase; /* what was under way, and how far ...                    */
   double stopped_share;      /* ... it was: negative if that is not known              */
   int64_t next_question, next_progress, last;
+  const char
+      *phase; /* of the last report, and its share: one that is not known does not change it */
+  double share;
   struct phase_time {
     const char *name;
     int64_t nanoseconds;

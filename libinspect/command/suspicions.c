@@ -201,13 +201,17 @@ static int worst_first(const void *a, const void *b) {
 
 static struct inspect_error *find_in_vm(struct command_context *context, const struct leaks *leaks,
                                         size_t vm, struct suspicions *result) {
+  enum { AT_ONCE = 1 << 16 };
   struct inspect_session *session = context->session;
   const struct heap_vm *owner = &session->heap.vms[vm];
   struct accumulations piles;
   uint64_t live = 0;
-  for (uint32_t i = 0; i < owner->count; i++)
+  for (uint32_t i = 0; i < owner->count; i++) {
+    if (i % AT_ONCE == 0 && work_stops(context->work, "accumulations", 0, 0))
+      return error_interrupted();
     if (collection_leaves(&session->collection, owner->first + i))
       live += graph_bytes(&session->heap.graph, owner->first + i);
+  }
   TRY(accumulations_find(&session->heap.graph, &session->dominators, owner->first, owner->count,
                          &leaks->trackers.tables, context->work, &piles));
   struct inspect_error *error = NULL;

@@ -14,16 +14,21 @@ static void add(struct gc_tally *tally, uint64_t bytes) {
   tally->bytes += bytes;
 }
 
-static void count_memory(struct inspect_session *session, struct triage *triage,
-                         const struct heap_vm *owner) {
+static struct inspect_error *count_memory(struct command_context *context, struct triage *triage,
+                                          const struct heap_vm *owner) {
+  enum { AT_ONCE = 1 << 16 };
+  const struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   for (uint32_t i = 0; i < owner->count; i++) {
     object_id object = owner->first + i;
+    if (i % AT_ONCE == 0 && work_stops(context->work, "counting", i, owner->count))
+      return error_interrupted();
     bool is_left = collection_leaves(&session->collection, object);
     uint64_t bytes = graph_bytes(graph, object);
     add(&(is_left ? triage->live : triage->garbage)[graph->type[object]], bytes);
     add(is_left ? &triage->all_live : &triage->all_garbage, bytes);
   }
+  return NULL;
 }
 
 /* ---- VMs --------------------------------------------------------------------------------------
@@ -53,7 +58,7 @@ static struct inspect_error *list_vms(struct command_context *context, struct tr
     struct triage_vm vm = {.index = i, .gc.owner = &session->heap.vms[i]};
     if (!session_selects(session, context->options, i)) continue;
     if (!vector_push(&triage->vms, vm)) return error_no_memory();
-    count_memory(session, triage, vm.gc.owner);
+    TRY(count_memory(context, triage, vm.gc.owner));
   }
   qsort(triage->vms.items, triage->vms.count, sizeof *triage->vms.items, largest_first);
   return NULL;

@@ -12,6 +12,7 @@ enum {
   ARRAYS = 6,
   PIECE = 16 << 20, /* whole huge pages, so that all of them are given back */
   MOST_PARTS = 16,
+  ROWS_AT_ONCE = 1 << 16,
 };
 
 struct appending {
@@ -22,13 +23,16 @@ struct appending {
   } arrays[ARRAYS];
   size_t objects; /* of `found` before   */
   uint64_t references;
-  size_t next;   /* shared: piece of work that no part has taken; 0: the rows */
-  bool is_dense; /* ... of which one begins too far from the first of its block */
+  size_t next;     /* shared: piece of work that no part has taken; 0: the rows */
+  bool is_dense;   /* ... of which one begins too far from the first of its block */
+  bool is_stopped; /* shared */
+  const struct work *work;
 };
 
 /* The rows of `log` are not needed any more then. */
 static void append_rows(struct appending *it) {
   for (size_t i = 0; i < it->log->granules.count; i++) {
+    if (i % ROWS_AT_ONCE == 0 && __atomic_load_n(&it->is_stopped, __ATOMIC_RELAXED)) return;
     uint64_t row = it->references + discovery_row(it->log, i);
     discovery_set_row(it->found, it->objects + i, row);
     it->is_dense |= discovery_row(it->found, it->objects + i) != row;
@@ -56,8 +60,11 @@ static bool move_piece(const struct appending *it, size_t piece) {
 
 static void append_part(void *context, size_t part) {
   struct appending *it = context;
-  (void)part;
-  for (;;) {
+  while (!__atomic_load_n(&it->is_stopped, __ATOMIC_RELAXED)) {
+    if (part == 0 && work_stops(it->work, "reading objects", 1, 1)) {
+      __atomic_store_n(&it->is_stopped, true, __ATOMIC_RELAXED);
+      return;
+    }
     size_t next = __atomic_fetch_add(&it->next, 1, __ATOMIC_RELAXED);
     if (!next)
       append_rows(it);
@@ -82,17 +89,20 @@ static bool reserve(struct discovery *found, const struct discovery *log) {
   }
 
 struct inspect_error *discovery_append(struct discovery *found, struct discovery *log,
-                                       unsigned threads) {
+                                       const struct work *work) {
   size_t objects = found->granules.count + log->granules.count;
   size_t references = found->targets.count + log->targets.count;
   if (!reserve(found, log)) return error_no_memory();
   struct appending it = {
       .found = found,
       .log = log,
+      .work = work,
       .arrays = {MOVE(granules), MOVE(types), MOVE(flags), MOVE(bytes), MOVE(targets), MOVE(kinds)},
       .objects = found->granules.count,
       .references = found->targets.count};
+  unsigned threads = work_threads(work);
   parallel_run(threads < MOST_PARTS ? threads : MOST_PARTS, append_part, &it);
+  if (it.is_stopped) return error_interrupted();
   if (it.is_dense) return reader_too_dense();
   for (size_t i = 0; i < log->bigs.count; i++) {
     struct graph_big big = log->bigs.items[i];

@@ -7,6 +7,6 @@
 /* Puts `log` behind `found`; what it held is gone then. `found->problems` gets none: what is wrong
  * is counted, and looked at in a careful walk. */
 MUST_CHECK struct inspect_error *discovery_append(struct discovery *found, struct discovery *log,
-                                                  unsigned threads);
+                                                  const struct work *work);
 
 #endif

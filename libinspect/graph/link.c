@@ -13,7 +13,8 @@
 #include "base/large.h"
 #include "base/parallel.h"
 
-enum { BATCH = 256, MOST_PARTS = 16 };
+enum { BATCH = 256, MOST_PARTS = 16, AT_ONCE = 1 << 16 };
+static const char LINKING[] = "linking objects";
 
 struct linking {
   struct heap *heap;
@@ -23,6 +24,12 @@ struct linking {
   bool is_stopped;          /* shared */
   bool has_dropped[MOST_PARTS], is_suspicious[MOST_PARTS];
 };
+
+static bool stops(struct linking *linking, size_t part, const char *phase, size_t block) {
+  if (!part && work_stops(linking->work, phase, block, linking->block_count))
+    __atomic_store_n(&linking->is_stopped, true, __ATOMIC_RELAXED);
+  return __atomic_load_n(&linking->is_stopped, __ATOMIC_RELAXED);
+}
 
 /* ---- By address ------------------------------------------------------------------------------ */
 
@@ -115,6 +122,7 @@ static inline __attribute__((always_inline)) void convert_block_inline(struct li
   size_t end = objects - begin > ROW_BLOCK ? begin + ROW_BLOCK : objects;
   uint64_t last = block_end(found, block);
   for (uint64_t i = found->block_first.items[block]; i < last; i += BATCH) {
+    if (i % AT_ONCE < BATCH && stops(linking, part, LINKING, block)) return;
     size_t count = last - i < BATCH ? (size_t)(last - i) : BATCH;
     if (!convert_batch(&heap->map, heap->by_rank, found->types.items, found->targets.items + i,
                        count))
@@ -192,8 +200,7 @@ static void take_blocks(struct linking *linking, size_t part, const char *phase,
     size_t block = __atomic_fetch_add(&linking->next, 1, __ATOMIC_RELAXED);
     if (block >= linking->block_count) return;
     step(linking, part, block);
-    if (!part && work_stops(linking->work, phase, block, linking->block_count))
-      __atomic_store_n(&linking->is_stopped, true, __ATOMIC_RELAXED);
+    if (stops(linking, part, phase, block)) return;
   }
 }
 
@@ -202,7 +209,7 @@ static void number_part(void *context, size_t part) {
 }
 
 static void convert_part(void *context, size_t part) {
-  take_blocks(context, part, "linking objects", convert_block);
+  take_blocks(context, part, LINKING, convert_block);
 }
 
 static struct inspect_error *run(struct linking *linking, void (*part)(void *, size_t)) {

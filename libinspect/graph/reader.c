@@ -184,10 +184,18 @@ static bool mark_taken(struct reader *reader) {
   return true;
 }
 
+/* An object may have millions of references. */
+static bool stops(const struct reader *reader) {
+  uint64_t bytes = reader->object_bytes, all = reader->vm.heap_bytes;
+  if (reader->stops && __atomic_load_n(reader->stops, __ATOMIC_RELAXED)) return true;
+  return work_stops(reader->work, "reading objects", bytes < all ? bytes : all, all);
+}
+
 /* Looks at the marks of what was taken, and makes room for more. */
 static bool make_room(struct reader *reader) {
   struct discovery *found = reader->found;
-  if (!mark_taken(reader) || !vector_reserve(&found->targets, MOST_TAKEN) ||
+  reader->is_stopped = stops(reader);
+  if (reader->is_stopped || !mark_taken(reader) || !vector_reserve(&found->targets, MOST_TAKEN) ||
       !vector_reserve(&found->kinds, MOST_TAKEN))
     return false;
   reader->room = MOST_TAKEN;
@@ -347,6 +355,7 @@ static struct inspect_error *read_object(struct reader *reader, size_t index) {
   found->balance += reader_share(found->granules.items[index]);
   TRY(begin_row(found));
   bool is_object = visit_as(reader, address, tag) || visit_other(reader, index, address, tag);
+  if (reader->is_stopped) return error_interrupted();
   if (reader->no_memory) return error_no_memory();
   if (!is_object) return take_size(reader, index);
   struct visit *visit = &reader->visit;

@@ -35,6 +35,9 @@ struct reader {
   struct VECTOR(uint8_t) tags; /* is_careful: the kinds of objects that they say they lead to */
   bool lost_key;               /* the last reference was a key that leads nowhere */
   bool no_memory;
+  bool is_stopped; /* found out while a large object was visited, as is no_memory          */
+  const struct work *work; /* of the thread that may report; NULL: of none */
+  const bool *stops; /* what is shared: others have stopped; or NULL                         */
   uint32_t nexts[READER_BATCH]; /* where the `next` pointers of the batch lead */
   size_t next_count;
   struct ahead { /* an object that will be visited soon */

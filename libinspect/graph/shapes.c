@@ -12,7 +12,8 @@ enum {
   MOST_FIELDS = 100,
   SHOWN_FIELDS = 8,
   LONGEST_FIELD = 40,
-  CHECK_EVERY = 1 << 16
+  CHECK_EVERY = 1 << 16,
+  ROW_STEPS = 1 << 16, /* references of one table */
 };
 
 /* ---- Field names ----------------------------------------------------------------------------- */
@@ -41,7 +42,8 @@ static void drop_texts(const struct graph *graph, uint8_t *uses) {
 struct inspect_error *shapes_open(struct shapes *shapes, struct heap *heap,
                                   const struct work *work) {
   const struct graph *graph = &heap->graph;
-  *shapes = (struct shapes){.heap = heap, .uses = calloc((size_t)graph->object_count + 1, 1)};
+  *shapes = (struct shapes){
+      .heap = heap, .work = work, .uses = calloc((size_t)graph->object_count + 1, 1)};
   if (!shapes->uses) return error_no_memory();
   for (object_id object = 0; object < graph->object_count; object++) {
     if (object % CHECK_EVERY == 0 && work_stops(work, "field names", object, graph->object_count))
@@ -198,6 +200,7 @@ static void fold_references(const struct shapes *shapes, const struct element_cl
   for (reference_id i = graph_first(graph, table); i < end; i++) {
     uint8_t kind = graph->kind[i];
     if (keys->kind == ELEMENT_MIXED && values->kind == ELEMENT_MIXED) return;
+    if (i % ROW_STEPS == 0 && work_stops(shapes->work, "classes of elements", 0, 0)) return;
     if (kind == REFERENCE_METATABLE || kind == REFERENCE_LEFTOVER) continue;
     struct elements one = classes->of(classes->context, graph->target[i]);
     fold(kind == REFERENCE_KEY ? keys : values, one);

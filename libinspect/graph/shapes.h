@@ -21,6 +21,7 @@ enum shape_form { SHAPE_EMPTY, SHAPE_RECORD, SHAPE_ARRAY, SHAPE_MAP };
 
 struct shapes {
   struct heap *heap;
+  const struct work *work;
   uint8_t *uses; /* of strings: as keys of tables, up to MANY_USES            */
 };
 

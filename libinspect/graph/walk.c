@@ -225,6 +225,7 @@ static struct inspect_error *add_readers(struct walk *walk) {
     struct discovery *log = &walk->logs[walk->reader_count];
     discovery_prepare(log, walk->heap, walk->owner->vm.heap_bytes);
     TRY(reader_init(&walk->readers[walk->reader_count], walk->heap, walk->index, log));
+    walk->readers[walk->reader_count].stops = &walk->is_stopped;
     walk->readers[walk->reader_count++].is_sweeping = true;
   }
   for (size_t i = 0; i < walk->reader_count; i++)
@@ -291,8 +292,7 @@ static struct inspect_error *merge(struct walk *walk) {
   struct heap_vm *owner = walk->owner;
   for (size_t i = 0; i < walk->reader_count; i++) {
     struct reader *reader = &walk->readers[i];
-    if (i && !error)
-      error = discovery_append(first_reader(walk)->found, reader->found, work_threads(walk->work));
+    if (i && !error) error = discovery_append(first_reader(walk)->found, reader->found, walk->work);
     if (i) discovery_free(reader->found);
     owner->object_bytes += reader->object_bytes;
     owner->coroutines += reader->coroutines;
@@ -322,6 +322,7 @@ struct inspect_error *walk_vm(struct heap *heap, size_t index, struct discovery 
   discovery->moving_upvalue = false;
   walk.reader_count = 1;
   struct inspect_error *error = reader_init(walk.readers, heap, index, discovery);
+  walk.readers->work = work;
   if (!error) error = discover_roots(walk.readers);
   if (!error) error = read_objects(&walk, &next);
   (void)waiting(&walk); /* sums up the marks */

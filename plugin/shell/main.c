@@ -151,6 +151,7 @@ static int open_and_run(struct inspect_invocation *invocation, const struct insp
     wipe_progress(io->context);
     tell_stopped(session);
   }
+  write_result(io->context, NULL, 0); /* before gigabytes are given back */
   inspect_session_close(session);
   return status;
 }

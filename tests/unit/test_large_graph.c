@@ -108,7 +108,8 @@ static void test_append(void **state) {
                     vector_push(&log.kinds, (uint8_t)(i ^ j)));
     }
     assert_true(vector_push(&log.bigs, ((struct graph_big){.object = 3, .bytes = MOST})));
-    assert_null(discovery_append(&found, &log, threads));
+    struct work work = {.threads = threads};
+    assert_null(discovery_append(&found, &log, &work));
     assert_int_equal(found.granules.count, OBJECTS + MORE);
     assert_int_equal(found.first.count, OBJECTS + MORE);
     assert_int_equal(found.block_first.count, (OBJECTS + MORE + ROW_BLOCK - 1) / ROW_BLOCK);

@@ -71,7 +71,7 @@ static void test_orders(void **state) {
   check(all, 11, 1);
 }
 
-enum { MANY = 200000 };
+enum { MANY = 80000 };
 
 static struct item *make_many(void) {
   struct item *all = malloc(MANY * sizeof *all);
