@@ -3,7 +3,8 @@
 Works on the core or the process that is loaded, however it was loaded, and follows the user to
 another one. A process of this machine is read from /proc; one behind `target remote` through gdb.
 This file is the adapter; the commands are in ../lua_inspect/. Beside it lua_printers.py shows Lua's own
-structures in gdb's `print`. Nothing outside this folder knows gdb.
+structures in gdb's `print`, and lua_frames.py Lua's calls in its `bt`. Nothing outside this folder
+knows gdb.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import gdb
 
 sys.path[:0] = map(str, Path(__file__).resolve().parents[:2])
 try:
+    import lua_frames
     import lua_printers
     from lua_inspect import commands
     from lua_inspect.cores import core_argument
@@ -263,6 +265,8 @@ def load() -> None:
         commands.register(GdbHost())
     except HostError as error:
         gdb.write(error.message + "\n", gdb.STDERR)
+        return
+    lua_frames.Frames(commands.has_session)
 
 
 load()

@@ -15,6 +15,7 @@ help(lua_inspect.Session), help(lua_inspect.Objects) and help(lua_inspect.Object
     library.py   ctypes binding of inspect.h; the only file that imports ctypes
     host.py      what a debugger must offer
     commands.py  the commands of the library's table, run for a debugger
+    frames.py    Lua calls by C frame, for a debugger's own traceback
     worker.py    long work on a thread of its own
 
 Knowledge of Lua lives in the library; these files carry bytes and text between it and Python.

@@ -289,6 +289,10 @@ class Session:
         """Finds out at once what is otherwise found out when it is first asked for."""
         self._need(15)
 
+    def is_read(self) -> bool:
+        """Whether the heaps have been read: then most commands answer at once."""
+        return bool(self._cursors.prepared() & GRAPH)
+
     def _need(self, stages: int) -> None:
         if stages & ~self._cursors.prepared():
             patience = Patience()

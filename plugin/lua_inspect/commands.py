@@ -251,6 +251,10 @@ class Sessions:
             session = None
         return session is not None
 
+    def knows(self, key: SessionKey) -> bool:
+        """Whether there is a session of that place, in whatever version."""
+        return any(other.place == key.place for other in self._open)
+
     def get(self, key: SessionKey, open_it: Callable[[], Session]) -> Session:
         for other in [other for other in self._open if key.supersedes(other)]:
             self._open.pop(other).close()
@@ -283,6 +287,11 @@ class Plugin:
         if target.core is None:
             session.is_current = lambda: self._is_current(target)
         return session, target
+
+    def has_session(self) -> bool:
+        """Whether something was asked about what is loaded, as it was or as it is."""
+        target = self.host.target()
+        return self.sessions.knows(self.sessions.key(target, (None, None, None)))
 
     def _is_current(self, target: Target) -> bool:
         """Whether a process has not run since it was that target."""
@@ -415,6 +424,10 @@ def files(start: str) -> List[str]:
     """Files and folders whose path starts with `start`."""
     found = sorted(glob.glob(glob.escape(os.path.expanduser(start)) + "*"))
     return [path + "/" if os.path.isdir(path) else path for path in found]
+
+
+def has_session() -> bool:
+    return plugin is not None and plugin.has_session()
 
 
 def register(host: Host) -> None:
