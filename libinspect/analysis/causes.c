@@ -15,22 +15,13 @@
 #include "analysis/suspects.h"
 #include "analysis/tiers.h"
 #include "base/large.h"
-#include "base/radix.h"
 
-enum { WORK_STEPS = 1 << 12 };
-
-struct member {
-  uint32_t cause;
-  bool is_held;
-  object_id object;
-  uint64_t address;
-};
+enum { WORK_STEPS = 1 << 12, LOOK_AHEAD = 16 };
 
 struct grouping {
   const struct graph *graph;
   const struct chains *chains;
   const struct chains_options *options;
-  const struct dominators *dominators;
   const object_id *survivors;
   size_t survivor_count;
   const struct work *work;
@@ -40,7 +31,6 @@ struct grouping {
   struct label_order order;
   struct number_map cause_of_pattern;
   struct grouping_patterns VECTOR(uint32_t) patterns; /* of the causes */
-  struct member *members;
 };
 
 /* ---- Which cause ------------------------------------------------------------------------------
@@ -68,10 +58,9 @@ static struct inspect_error *report(const struct grouping *grouping, size_t done
 
 static struct inspect_error *assign(struct grouping *grouping) {
   struct causes *result = grouping->result;
-  const struct graph_label_source *labels = &grouping->graph->labels;
   for (size_t i = 0; i < grouping->survivor_count; i++) {
     object_id object = grouping->survivors[i];
-    TRY(report(grouping, i, 2 * grouping->survivor_count));
+    TRY(report(grouping, i, grouping->survivor_count));
     result->cause_of[i] = UINT32_MAX;
     result->held_by[i] = NO_OBJECT;
     if (!bitset_has(&grouping->chains->settled, object)) continue;
@@ -81,44 +70,34 @@ static struct inspect_error *assign(struct grouping *grouping) {
     result->cause_of[i] = cause;
     result->held_by[i] = survivor_tree_node(&grouping->tree, object)->holder;
     result->items[cause].count++;
-    grouping->members[result->member_count++] =
-        (struct member){.cause = cause,
-                        .is_held = result->held_by[i] != NO_OBJECT,
-                        .object = object,
-                        .address = labels->address(labels->context, object)};
+    result->items[cause].direct += result->held_by[i] == NO_OBJECT;
+    result->member_count++;
   }
   return NULL;
 }
 
-/* By cause, those held directly first, by address. */
-static struct inspect_error *sort_members(struct grouping *grouping) {
+/* Lists the members of each cause, those held directly first. */
+static bool list_members(struct grouping *grouping) {
   struct causes *result = grouping->result;
-  size_t count = result->member_count;
-  if (count >= UINT32_MAX) return error_no_memory();
-  struct radix_item *items = large_alloc(count + 1, sizeof *items);
-  struct member *sorted = large_alloc(count + 1, sizeof *sorted);
-  struct inspect_error *error = items && sorted ? NULL : error_no_memory();
-  for (size_t i = 0; !error && i < count; i++) {
-    const struct member *member = &grouping->members[i];
-    items[i] = (struct radix_item){.high = (uint64_t)member->cause << 1 | member->is_held,
-                                   .middle = member->address,
-                                   .low = member->object,
-                                   .value = (uint32_t)i};
+  struct places {
+    size_t direct, held;
+  } *next = malloc((result->count + 1) * sizeof *next);
+  size_t placed = 0;
+  if (!next) return false;
+  for (size_t i = 0; i < result->count; i++) {
+    struct cause *cause = &result->items[i];
+    cause->first = placed;
+    next[i] = (struct places){.direct = placed, .held = placed + cause->direct};
+    placed += cause->count;
   }
-  if (!error) error = radix_sort_watched(items, count, grouping->work, "causes");
-  for (size_t i = error ? 0 : count; i-- > 0;) {
-    sorted[i] = grouping->members[items[i].value];
-    result->members[i] = sorted[i].object;
-    result->items[sorted[i].cause].first = i;
+  for (size_t i = 0; i < grouping->survivor_count; i++) {
+    uint32_t cause = result->cause_of[i];
+    if (cause == UINT32_MAX) continue;
+    size_t *place = result->held_by[i] == NO_OBJECT ? &next[cause].direct : &next[cause].held;
+    result->members[(*place)++] = grouping->survivors[i];
   }
-  if (!error) {
-    free(grouping->members);
-    grouping->members = sorted;
-    sorted = NULL;
-  }
-  free(items);
-  free(sorted);
-  return error;
+  free(next);
+  return true;
 }
 
 /* ---- The representative -----------------------------------------------------------------------
@@ -140,15 +119,19 @@ static bool is_lesser(struct grouping *grouping, object_id a, object_id b) {
   return result ? result < 0 : x < y;
 }
 
+/* The nodes of members that come soon are fetched. */
 static object_id representative(struct grouping *grouping, const struct cause *cause) {
-  const struct member *members = &grouping->members[cause->first];
-  object_id best = members[0].object;
-  uint32_t depth = survivor_tree_node(&grouping->tree, best)->depth;
-  for (size_t i = 1; i < cause->count && members[i].is_held == members[0].is_held; i++) {
-    object_id object = members[i].object;
-    uint32_t other = survivor_tree_node(&grouping->tree, object)->depth;
-    if (other > depth || (other == depth && !is_lesser(grouping, object, best))) continue;
-    best = object;
+  const struct survivor_tree *tree = &grouping->tree;
+  const object_id *members = &grouping->result->members[cause->first];
+  size_t count = cause->direct ? cause->direct : cause->count;
+  object_id best = members[0];
+  uint32_t depth = survivor_tree_node(tree, best)->depth;
+  for (size_t i = 1; i < count; i++) {
+    if (i + LOOK_AHEAD < count)
+      __builtin_prefetch(survivor_tree_node(tree, members[i + LOOK_AHEAD]));
+    uint32_t other = survivor_tree_node(tree, members[i])->depth;
+    if (other > depth || (other == depth && !is_lesser(grouping, members[i], best))) continue;
+    best = members[i];
     depth = other;
   }
   return best;
@@ -171,23 +154,12 @@ static bool describe(struct grouping *grouping, uint32_t number) {
 }
 
 static struct inspect_error *describe_all(struct grouping *grouping) {
-  struct causes *result = grouping->result;
-  struct suspects suspects = {
-      .graph = grouping->graph,
-      .dominators = grouping->dominators,
-      .survivors = grouping->options ? grouping->options->survivors : NULL,
-  };
-  struct inspect_error *error = NULL;
-  for (size_t i = 0; i < result->count && !error; i++) {
-    struct cause *cause = &result->items[i];
-    if (!describe(grouping, (uint32_t)i) ||
-        (grouping->dominators && !suspects_find(&suspects, cause, &result->members[cause->first])))
-      error = error_no_memory();
-    else if (i % WORK_STEPS == 0 && work_stops(grouping->work, "causes", i, result->count))
-      error = error_interrupted();
+  const struct causes *result = grouping->result;
+  for (size_t i = 0; i < result->count; i++) {
+    if (!describe(grouping, (uint32_t)i)) return error_no_memory();
+    TRY(report(grouping, i, result->count));
   }
-  suspects_free(&suspects);
-  return error;
+  return NULL;
 }
 
 static int compare_causes(const void *a, const void *b) {
@@ -268,22 +240,56 @@ static bool sort_causes(struct causes *causes) {
   return fits;
 }
 
-struct inspect_error *causes_retain(const struct graph *graph, const struct dominators *dominators,
-                                    struct causes *causes, size_t count, const struct work *work) {
+static struct inspect_error *suspect(struct suspects *suspects, struct causes *causes,
+                                     const struct work *work) {
+  for (size_t i = 0; i < causes->count; i++) {
+    struct cause *cause = &causes->items[i];
+    if (!suspects_find(suspects, cause, &causes->members[cause->first])) return error_no_memory();
+    if (i % WORK_STEPS == 0 && work_stops(work, "causes", i, causes->count))
+      return error_interrupted();
+  }
+  return NULL;
+}
+
+static struct inspect_error *suspect_all(const struct graph *graph,
+                                         const struct dominators *dominators,
+                                         const struct bitset *survivors, struct causes *causes,
+                                         size_t count, const struct work *work) {
+  struct suspects suspects = {.graph = graph, .dominators = dominators, .survivors = survivors};
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; !error && i < count; i++)
+    error = suspect(&suspects, &causes[i], work);
+  suspects_free(&suspects);
+  return error;
+}
+
+static struct inspect_error *retain_all(const struct graph *graph,
+                                        const struct dominators *dominators, struct causes *causes,
+                                        size_t count, const struct work *work) {
   struct together together = {0};
   struct inspect_error *error = NULL;
-  for (size_t i = 0; dominators && !error && i < count; i++)
+  for (size_t i = 0; !error && i < count; i++)
     error = choose_exact(dominators, &causes[i], work, &together);
   if (!error && together.sets.count)
     error =
         retained_sets_compute(graph, dominators, together.sets.items, together.sets.count, work);
   for (size_t i = 0; !error && i < together.sets.count; i++)
     together.causes.items[i]->retained_bytes = together.sets.items[i].retained;
-  for (size_t i = 0; !error && i < count; i++)
-    if (!sort_causes(&causes[i])) error = error_no_memory();
   vector_free(&together.sets);
   vector_free(&together.causes);
   return error;
+}
+
+struct inspect_error *causes_judge(const struct graph *graph, const struct dominators *dominators,
+                                   const struct bitset *survivors, struct causes *causes,
+                                   size_t count, const struct work *work) {
+  if (dominators) {
+    TRY(suspect_all(graph, dominators, survivors, causes, count, work));
+    TRY(retain_all(graph, dominators, causes, count, work));
+  }
+  for (size_t i = 0; i < count; i++)
+    if (!sort_causes(&causes[i])) return error_no_memory();
+  return NULL;
 }
 
 /* ---- Interface --------------------------------------------------------------------------------
@@ -292,13 +298,12 @@ struct inspect_error *causes_retain(const struct graph *graph, const struct domi
 static struct inspect_error *allocate(struct grouping *grouping) {
   struct causes *result = grouping->result;
   size_t count = grouping->survivor_count + 1;
-  if (count > SIZE_MAX / sizeof *grouping->members) return error_no_memory();
+  if (count > SIZE_MAX / sizeof *result->members) return error_no_memory();
   label_order_init(&grouping->order, grouping->graph);
-  result->members = malloc(count * sizeof *result->members);
-  result->cause_of = malloc(count * sizeof *result->cause_of);
-  result->held_by = malloc(count * sizeof *result->held_by);
-  grouping->members = large_alloc(count, sizeof *grouping->members);
-  if (!result->members || !result->cause_of || !result->held_by || !grouping->members ||
+  result->members = large_alloc(count, sizeof *result->members);
+  result->cause_of = large_alloc(count, sizeof *result->cause_of);
+  result->held_by = large_alloc(count, sizeof *result->held_by);
+  if (!result->members || !result->cause_of || !result->held_by ||
       !tiers_init(&grouping->tiers, grouping->graph, grouping->options))
     return error_no_memory();
   return survivor_tree_init(&grouping->tree, grouping->graph, grouping->chains, grouping->options,
@@ -308,19 +313,17 @@ static struct inspect_error *allocate(struct grouping *grouping) {
 static struct inspect_error *group(struct grouping *grouping) {
   TRY(allocate(grouping));
   TRY(assign(grouping));
-  TRY(sort_members(grouping));
+  if (!list_members(grouping)) return error_no_memory();
   return describe_all(grouping);
 }
 
 struct inspect_error *causes_find(const struct graph *graph, const struct chains *chains,
-                                  const struct chains_options *options,
-                                  const struct dominators *dominators, const object_id *survivors,
+                                  const struct chains_options *options, const object_id *survivors,
                                   size_t survivor_count, const struct work *work,
                                   struct causes *result) {
   struct grouping grouping = {.graph = graph,
                               .chains = chains,
                               .options = options,
-                              .dominators = dominators,
                               .survivors = survivors,
                               .survivor_count = survivor_count,
                               .work = work,
@@ -333,7 +336,6 @@ struct inspect_error *causes_find(const struct graph *graph, const struct chains
   label_order_free(&grouping.order);
   number_map_free(&grouping.cause_of_pattern);
   vector_free(&grouping.patterns);
-  free(grouping.members);
   if (error) causes_free(result);
   return error;
 }
@@ -343,8 +345,9 @@ struct inspect_error *causes_group(const struct graph *graph, const struct chain
                                    const struct dominators *dominators, const object_id *survivors,
                                    size_t survivor_count, const struct work *work,
                                    struct causes *result) {
-  TRY(causes_find(graph, chains, options, dominators, survivors, survivor_count, work, result));
-  struct inspect_error *error = causes_retain(graph, dominators, result, 1, work);
+  TRY(causes_find(graph, chains, options, survivors, survivor_count, work, result));
+  const struct bitset *set = options ? options->survivors : NULL;
+  struct inspect_error *error = causes_judge(graph, dominators, set, result, 1, work);
   if (error) causes_free(result);
   return error;
 }

@@ -26,7 +26,7 @@ struct cause {
   const char *pattern;     /* "package.loaded[\"game.arena\"].listeners[*]:upvalue(npc)", escaped */
   struct chain chain;      /* of the representative: the directly held member with the
                               shortest chain, then the least label, numbers by value         */
-  size_t count;            /* members                                                       */
+  size_t count, direct;    /* members; of these held directly                               */
   size_t first;            /* members are causes.members[first .. first + count - 1]         */
   uint64_t retained_bytes; /* of all members together: of those CAUSES_EXACT causes of a VM
                               whose members hold most one by one also what only several of
@@ -42,7 +42,8 @@ struct cause {
 struct causes {
   struct cause *items; /* by retained bytes, then count, both descending, then fingerprint      */
   size_t count, capacity;
-  object_id *members; /* survivors, grouped by cause, those held directly first, by address    */
+  object_id *members; /* survivors, grouped by cause, those held directly first, in the order
+                         in which they were given                                              */
   size_t member_count, survivor_count;
   uint32_t *cause_of; /* by position in `survivors`: index into items, UINT32_MAX: no chain    */
   object_id *held_by; /* by position in `survivors`: the survivor nearest on the chain, or
@@ -60,18 +61,18 @@ MUST_CHECK struct inspect_error *causes_group(const struct graph *graph,
                                               const object_id *survivors, size_t survivor_count,
                                               const struct work *work, struct causes *result);
 
-/* The same in two steps, for a process with very many VMs: causes_find for the survivors of each,
- * which leaves the causes in no order and what they retain open; then, once for all of them,
- * causes_retain, on error of which they are still to be freed. */
+/* The same in two steps: causes_find, for the survivors of each of a process's VMs, needs no
+ * dominators yet and leaves the causes in no order; then, once for all of them, causes_judge finds
+ * suspects and retained bytes (without dominators it only sorts). On error of that they are still
+ * to be freed. `survivors` are those of the options, or NULL. */
 MUST_CHECK struct inspect_error *causes_find(const struct graph *graph, const struct chains *chains,
                                              const struct chains_options *options,
-                                             const struct dominators *dominators,
                                              const object_id *survivors, size_t survivor_count,
                                              const struct work *work, struct causes *result);
-MUST_CHECK struct inspect_error *causes_retain(const struct graph *graph,
-                                               const struct dominators *dominators,
-                                               struct causes *causes, size_t count,
-                                               const struct work *work);
+MUST_CHECK struct inspect_error *causes_judge(const struct graph *graph,
+                                              const struct dominators *dominators,
+                                              const struct bitset *survivors, struct causes *causes,
+                                              size_t count, const struct work *work);
 
 void causes_free(struct causes *causes);
 

@@ -10,7 +10,7 @@ struct bytes {
 };
 
 void label_order_init(struct label_order *order, const struct graph *graph) {
-  *order = (struct label_order){.graph = graph};
+  *order = (struct label_order){.graph = graph, .table = NO_OBJECT};
   for (size_t i = 0; i < 2; i++) {
     order->memo[i].reference = NO_REFERENCE;
     arena_init(&order->memo[i].arena);
@@ -87,6 +87,22 @@ static int compare_fields(struct label_order *order, object_id from_a, reference
   return read_and_compare(order, from_a, a, from_b, b);
 }
 
+/* Elements of an array come in the order of their keys. */
+static int compare_indexes(struct label_order *order, object_id from_a, reference_id a,
+                           object_id from_b, reference_id b) {
+  const struct graph_label_source *labels = &order->graph->labels;
+  if (from_a != from_b || !labels->elements) return read_and_compare(order, from_a, a, from_b, b);
+  if (order->table != from_a) {
+    order->table = from_a;
+    order->elements = labels->elements(labels->context, from_a);
+  }
+  reference_id first = graph_first(order->graph, from_a);
+  first += order->elements && order->graph->kind[first] == REFERENCE_METATABLE;
+  if (a - first >= order->elements || b - first >= order->elements)
+    return read_and_compare(order, from_a, a, from_b, b);
+  return (a > b) - (a < b);
+}
+
 static int compare_object_keys(const struct graph *graph, object_id from_a, reference_id a,
                                object_id from_b, reference_id b) {
   object_id key_a = key_of(graph, from_a, a), key_b = key_of(graph, from_b, b);
@@ -122,7 +138,7 @@ int label_order_compare(struct label_order *order, object_id from_a, reference_i
   case REFERENCE_KEYED:
     return compare_object_keys(graph, from_a, a, from_b, b);
   case REFERENCE_INDEX:
-    return exact ? read_and_compare(order, from_a, a, from_b, b) : 0;
+    return exact ? compare_indexes(order, from_a, a, from_b, b) : 0;
   case REFERENCE_UPVALUE:
     if (is_same_upvalue(graph, from_a, a, from_b, b)) return 0;
     return read_and_compare(order, from_a, a, from_b, b);

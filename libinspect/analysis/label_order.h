@@ -12,6 +12,8 @@
 
 struct label_order {
   const struct graph *graph;
+  object_id table;    /* the last table that was asked for the elements of its array ... */
+  uint64_t elements;  /* ... and how many it has                                          */
   struct label_memo { /* the two labels read last */
     reference_id reference;
     struct graph_label label;

@@ -133,6 +133,10 @@ uint32_t patterns_token(struct patterns *patterns, object_id from, reference_id 
   return number_map_set(&patterns->token_of_label, key, token) ? token : NO_NUMBER;
 }
 
+bool patterns_reads(const struct patterns *patterns, object_id from, reference_id reference) {
+  return decisive(patterns->graph, from, reference) == NOT_DECIDED;
+}
+
 /* ---- The trie ---------------------------------------------------------------------------------
  */
 

@@ -58,6 +58,9 @@ uint32_t patterns_word(struct patterns *patterns, const char *text);
 /* The token of a reference of `from`. */
 uint32_t patterns_token(struct patterns *patterns, object_id from, reference_id reference);
 
+/* Whether it may have to be read from the target: then ask for those of one object in row order. */
+bool patterns_reads(const struct patterns *patterns, object_id from, reference_id reference);
+
 /* The pattern one token longer. */
 uint32_t patterns_extend(struct patterns *patterns, uint32_t pattern, uint32_t token);
 

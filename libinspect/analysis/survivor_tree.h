@@ -21,7 +21,11 @@ struct survivor_tree {
   struct survivor_node {
     uint32_t token;   /* of the reference from the parent                      */
     uint32_t pattern; /* of the chain                                          */
-    uint32_t depth;   /* references of the chain                               */
+    union {
+      uint32_t depth;        /* references of the chain                        */
+      uint32_t elements_end; /* until then: position in the row behind the elements of a table's
+                                array, NO_NUMBER: not asked for                */
+    };
     object_id holder; /* NO_OBJECT: held directly                              */
     object_id top;    /* the last of the holders (of a survivor); see survivor_tree_top */
   } * nodes;

@@ -15,6 +15,17 @@ enum { MOST_CUT_CHECKS = 20, WORK_STEPS = 1 << 16 };
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
+/* Entries are sorted if they are listed. */
+static struct inspect_error *find_trackers(struct command_context *context,
+                                           struct trackers *trackers) {
+  const struct command_options *options = context->options;
+  TRY(trackers_find(context->session, options, context->work, trackers));
+  if (!options->json && !options->all) return NULL;
+  struct inspect_error *error = trackers_sort(context->work, trackers);
+  if (error) trackers_free(trackers);
+  return error;
+}
+
 static bool matches(const struct command_options *options, const struct trackers *trackers,
                     const struct tracked *tracked) {
   if (options->has_min_age && !(tracked_age(trackers, tracked) >= options->min_age)) return false;
@@ -75,8 +86,7 @@ static struct inspect_error *select_entries(struct command_context *context, str
 /* ---- Causes ---------------------------------------------------------------------------------- */
 
 /* Groups the survivors of each VM (their ids are consecutive). */
-static struct inspect_error *group(struct command_context *context, struct leaks *leaks,
-                                   const struct dominators *dominators) {
+static struct inspect_error *group(struct command_context *context, struct leaks *leaks) {
   struct inspect_session *session = context->session;
   leaks->vm_count = session->heap.vm_count;
   leaks->by_vm = calloc(leaks->vm_count, sizeof *leaks->by_vm);
@@ -89,13 +99,15 @@ static struct inspect_error *group(struct command_context *context, struct leaks
            leaks->survivors.items[end] - owner->first < owner->count)
       end++;
     if (end > first)
-      TRY(causes_find(&session->heap.graph, &leaks->chains, &leaks->search, dominators,
+      TRY(causes_find(&session->heap.graph, &leaks->chains, &leaks->search,
                       leaks->survivors.items + first, end - first, context->work,
                       &leaks->by_vm[vm]));
     first = end;
   }
-  TRY(causes_retain(&session->heap.graph, dominators, leaks->by_vm, leaks->vm_count,
-                    context->work));
+  return NULL;
+}
+
+static struct inspect_error *list_causes(struct leaks *leaks) {
   for (size_t vm = 0; vm < leaks->vm_count; vm++) {
     struct causes *causes = &leaks->by_vm[vm];
     for (size_t i = 0; i < causes->count; i++) {
@@ -377,28 +389,51 @@ static struct inspect_error *name_trackers(struct command_context *context, stru
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
+/* What can be left out of an answer, and needs no dominators. */
 static struct inspect_error *search(struct command_context *context, struct leaks *leaks) {
-  struct inspect_session *session = context->session;
+  TRY(name_trackers(context, leaks));
+  TRY(cut(context, leaks));
   leaks->search.barred = &leaks->trackers.tables;
   leaks->search.survivors = &leaks->survivor_set;
   leaks->search.targets = &leaks->survivor_set;
-  if (!context->options->brief) TRY(session_dominate(session, context->work));
-  leaks->has_retained = !context->options->brief;
-  TRY(chains_search(&session->heap.graph, &leaks->search, context->work, &leaks->chains));
+  if (leaks->survivors.count) {
+    TRY(chains_search(&context->session->heap.graph, &leaks->search, context->work,
+                      &leaks->chains));
+    TRY(group(context, leaks));
+  }
+  leaks->is_grouped = true;
+  return NULL;
+}
+
+struct inspect_error *leaks_begin(struct command_context *context, struct leaks *leaks) {
+  TRY(find_trackers(context, &leaks->trackers));
+  TRY(search_options(context->session, context->options, &leaks->avoid, &leaks->from, &leaks->mask,
+                     &leaks->search));
+  TRY(select_entries(context, leaks));
+  return partial_if_interrupted(context, search(context, leaks));
+}
+
+/* What the dominators tell of the causes, which entries belong to each. */
+static struct inspect_error *judge(struct command_context *context, struct leaks *leaks) {
+  struct inspect_session *session = context->session;
+  if (!context->options->brief) {
+    TRY(session_dominate(session, context->work));
+    leaks->has_retained = true;
+  }
   leaks->searched = true;
-  TRY(group(context, leaks, leaks->has_retained ? &session->dominators : NULL));
+  TRY(causes_judge(&session->heap.graph, leaks->has_retained ? &session->dominators : NULL,
+                   &leaks->survivor_set, leaks->by_vm, leaks->vm_count, context->work));
+  TRY(list_causes(leaks));
   if (!leaks_order_causes(leaks)) return error_no_memory();
   TRY(link_entries(context, leaks));
   leaks_sum_groups(leaks);
   return NULL;
 }
 
-/* What can be left out of an answer. */
-static struct inspect_error *explain(struct command_context *context, bool with_cut_checks,
-                                     struct leaks *leaks) {
-  TRY(name_trackers(context, leaks));
-  TRY(cut(context, leaks));
-  if (leaks->survivors.count) TRY(search(context, leaks));
+/* The rest that can be left out. */
+static struct inspect_error *conclude(struct command_context *context, bool with_cut_checks,
+                                      struct leaks *leaks) {
+  if (leaks->survivors.count) TRY(judge(context, leaks));
   TRY(check_choice(context, leaks));
   if (!leaks->has_retained || !with_cut_checks) return NULL;
   TRY(check_cuts(context, leaks));
@@ -408,20 +443,17 @@ static struct inspect_error *explain(struct command_context *context, bool with_
 
 struct inspect_error *leaks_find(struct command_context *context, bool with_cut_checks,
                                  struct leaks *leaks) {
-  struct inspect_session *session = context->session;
   *leaks = (struct leaks){0};
-  TRY(leaks_find_trackers(context, leaks));
-  TRY(search_options(session, context->options, &leaks->avoid, &leaks->from, &leaks->mask,
-                     &leaks->search));
-  TRY(select_entries(context, leaks));
-  return partial_if_interrupted(context, explain(context, with_cut_checks, leaks));
+  TRY(leaks_begin_meanwhile(context, leaks));
+  if (!leaks->is_grouped) return NULL;
+  return partial_if_interrupted(context, conclude(context, with_cut_checks, leaks));
 }
 
 void leaks_free(struct leaks *leaks) {
   for (size_t i = 0; leaks->by_vm && i < leaks->vm_count; i++)
     causes_free(&leaks->by_vm[i]);
   free(leaks->by_vm);
-  if (leaks->searched) chains_free(&leaks->chains);
+  chains_free(&leaks->chains);
   vector_free(&leaks->causes);
   vector_free(&leaks->groups);
   free(leaks->by_cause);

@@ -58,7 +58,8 @@ struct leaks {
   size_t unplaced;                /* survivors that the search does not reach ...    */
   size_t first_unplaced;          /* ... the entry of one                            */
   size_t cuts_checked;            /* causes whose suspect was cut                    */
-  bool searched;                  /* chains and causes are there                     */
+  bool is_grouped;                /* chains and, in no order, causes are there       */
+  bool searched;                  /* causes are judged                               */
   bool has_retained;              /* retained bytes and suspects are there           */
 };
 
@@ -68,9 +69,13 @@ MUST_CHECK struct inspect_error *leaks_find(struct command_context *context, boo
                                             struct leaks *leaks);
 void leaks_free(struct leaks *leaks);
 
-/* Finds the trackers; with threads, the session is dominated meanwhile. (leaks_meanwhile.c) */
-MUST_CHECK struct inspect_error *leaks_find_trackers(struct command_context *context,
-                                                     struct leaks *leaks);
+/* All that needs no dominators: trackers, entries, survivors, chains, causes. An interruption of
+ * the last two sets context->partial. */
+MUST_CHECK struct inspect_error *leaks_begin(struct command_context *context, struct leaks *leaks);
+
+/* The same; with threads, the session is dominated meanwhile. (leaks_meanwhile.c) */
+MUST_CHECK struct inspect_error *leaks_begin_meanwhile(struct command_context *context,
+                                                       struct leaks *leaks);
 
 /* The document (leaks_page.c, leaks_data.c). */
 void leaks_to_data(struct command_context *context, struct leaks *leaks);

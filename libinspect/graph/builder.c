@@ -119,6 +119,21 @@ static void label_of(void *context, object_id from, reference_id reference, stru
   }
 }
 
+/* What has an integer, in order, may as well lie in the array part. */
+static uint64_t elements(void *context, object_id table) {
+  const struct hand_graph *hand = context;
+  const struct graph *graph = &hand->graph;
+  reference_id first = graph_first(graph, table), end = graph_first(graph, (uint64_t)table + 1);
+  if (first < end && graph->kind[first] == REFERENCE_METATABLE) first++;
+  reference_id next = first;
+  for (int64_t last = 0; next < end && graph->kind[next] == REFERENCE_INDEX; next++) {
+    const struct hand_reference *written = &hand->references[next];
+    if (written->label || written->integer <= last) break;
+    last = written->integer;
+  }
+  return next - first;
+}
+
 static bool allocate(struct hand_graph *hand, const struct graph_builder *builder) {
   struct graph *graph = &hand->graph;
   size_t objects = builder->objects.count, references = builder->references.count;
@@ -209,6 +224,7 @@ struct graph *graph_builder_finish(struct graph_builder *builder) {
         .function_name = function_name,
         .string = string_text,
         .address = address,
+        .elements = elements,
     };
   } else {
     vector_free(&builder->objects);

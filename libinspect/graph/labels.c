@@ -246,6 +246,29 @@ static uint64_t address_of(void *context, object_id object) {
   return heap_address(context, object);
 }
 
+/* Objects of the array that the graph does not have are not in the row, so each reference belongs
+ * to the first element from the last one on that has its object's address. */
+static uint64_t count_elements(void *context, object_id object) {
+  enum { LOOK_AHEAD = 16 };
+  struct heap *heap = context;
+  const struct graph *graph = &heap->graph;
+  struct vm *vm = &heap_vm_of(heap, object)->vm;
+  reference_id first = graph_first(graph, object), end = graph_first(graph, (uint64_t)object + 1);
+  struct lua_table table;
+  if (graph->type[object] != OBJECT_TABLE || table_load(vm, heap_address(heap, object), &table))
+    return 0;
+  if (first < end && graph->kind[first] == REFERENCE_METATABLE) first++;
+  reference_id next = first;
+  for (uint64_t i = 0; i < table.array_size; i++) {
+    if (next == end || graph->kind[next] != REFERENCE_INDEX) break;
+    if (end - next > LOOK_AHEAD)
+      __builtin_prefetch(&heap->granule[graph->target[next + LOOK_AHEAD]]);
+    struct lua_value value = table_array_value(vm, &table, i);
+    next += value_is_object(value) && value.bits == heap_address(heap, graph->target[next]);
+  }
+  return next - first;
+}
+
 struct inspect_error *heap_labels_open(struct heap *heap) {
   heap->labels = calloc(1, sizeof *heap->labels);
   if (!heap->labels) return error_no_memory();
@@ -253,7 +276,8 @@ struct inspect_error *heap_labels_open(struct heap *heap) {
                                                    .label = read_label,
                                                    .function_name = function_name,
                                                    .string = string_of,
-                                                   .address = address_of};
+                                                   .address = address_of,
+                                                   .elements = count_elements};
   return NULL;
 }
 
