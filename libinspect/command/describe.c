@@ -128,8 +128,8 @@ static void data_target(struct command_context *context) {
 }
 
 /* Objects and bytes that a full collection leaves; threads without their stacks. False: stopped. */
-static bool count_live(struct command_context *context, const struct heap_vm *owner,
-                       uint64_t *objects, uint64_t *bytes) {
+static bool count_live(struct command_context *context, struct heap_vm *owner, uint64_t *objects,
+                       uint64_t *bytes) {
   enum { AT_ONCE = 1 << 16 };
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
@@ -141,10 +141,10 @@ static bool count_live(struct command_context *context, const struct heap_vm *ow
     ++*objects;
     *bytes += graph_bytes(graph, object);
     struct lua_thread thread;
-    struct vm *vm = &heap_vm_of(&session->heap, object)->vm;
     if (graph->type[object] == OBJECT_THREAD &&
-        !thread_load(vm, heap_address(&session->heap, object), &thread) && thread.initialized)
-      *bytes -= thread_stack_bytes(vm, &thread);
+        !thread_load(&owner->vm, heap_address(&session->heap, object), &thread) &&
+        thread.initialized)
+      *bytes -= thread_stack_bytes(&owner->vm, &thread);
   }
   return true;
 }
@@ -159,7 +159,7 @@ static const char *residual_state_name(enum residual_state state) {
 
 static void data_vm(struct command_context *context, struct data *vms, size_t index, bool brief) {
   struct inspect_session *session = context->session;
-  const struct heap_vm *owner = &session->heap.vms[index];
+  struct heap_vm *owner = &session->heap.vms[index];
   struct data *vm = data_object(vms, NULL);
   data_cell(vm, "index", cell_plain(index + 1));
   data_cell(vm, "address", cell_address(owner->vm.main_thread));
@@ -169,7 +169,8 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "layout_name", cell_words(owner->vm.layout->name));
   bool counted = !brief && session->is_built;
   uint64_t objects = 0, bytes = 0;
-  bool collected = counted && session->is_collected && count_live(context, owner, &objects, &bytes);
+  bool collected = counted && session->is_collected && context->options->json &&
+                   count_live(context, owner, &objects, &bytes);
   data_cell(vm, "coroutines", counted ? cell_count(owner->coroutines) : cell_null());
   data_cell(vm, "heap_bytes", cell_bytes(owner->vm.heap_bytes));
   data_cell(vm, "objects", counted ? cell_count(owner->count) : cell_null());

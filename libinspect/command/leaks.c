@@ -124,132 +124,6 @@ static struct inspect_error *list_causes(struct leaks *leaks) {
   return NULL;
 }
 
-/* Positions of a VM's causes in the sorted list, so that entries can name theirs. */
-static size_t *positions_of_causes(const struct leaks *leaks, size_t *first_of_vm) {
-  size_t *positions = calloc(leaks->causes.count + 1, sizeof *positions), total = 0;
-  for (size_t vm = 0; vm < leaks->vm_count; vm++) {
-    first_of_vm[vm] = total;
-    total += leaks->by_vm[vm].count;
-  }
-  for (size_t i = 0; positions && i < leaks->causes.count; i++)
-    positions[first_of_vm[leaks->causes.items[i].vm] + leaks->causes.items[i].number] = i;
-  return positions;
-}
-
-static void note_entry(struct leaks *leaks, size_t entry, size_t cause) {
-  struct tracked *tracked = &leaks->trackers.entries.items[entry];
-  struct leak_cause *mine = &leaks->causes.items[cause];
-  tracked->cause = (uint32_t)cause;
-  double age = tracked_age(&leaks->trackers, tracked);
-  if (!isnan(age)) {
-    if (!(age >= mine->youngest)) mine->youngest = age;
-    if (!(age <= mine->oldest)) mine->oldest = age;
-  }
-  mine->retired += tracked->is_retired;
-  mine->can_retire |= leaks->trackers.list.items[tracked->tracker].kind == TRACKER_LEAKWATCH;
-  mine->entry_count++;
-  const struct chain *chain = &mine->cause->chain;
-  if (!chain->count || chain->items[chain->count - 1].object != tracked->object) return;
-  if (mine->described == SIZE_MAX ||
-      trackers_compare(&leaks->trackers, tracked, leaks_entry(leaks, mine->described)) < 0)
-    mine->described = entry;
-}
-
-/* Gives each cause, whose entries are counted, the list of them. */
-static bool list_entries(struct leaks *leaks) {
-  size_t placed = 0;
-  leaks->by_cause = calloc(leaks->shown.count + 1, sizeof *leaks->by_cause);
-  if (!leaks->by_cause) return false;
-  for (size_t i = 0; i < leaks->causes.count; i++) {
-    struct leak_cause *cause = &leaks->causes.items[i];
-    cause->entries = leaks->by_cause + placed;
-    placed += cause->entry_count;
-    cause->entry_count = 0;
-  }
-  enum { AHEAD = 16 };
-  for (size_t i = 0; i < leaks->shown.count; i++) {
-    if (i + AHEAD < leaks->shown.count)
-      __builtin_prefetch(&leaks_entry(leaks, leaks->shown.items[i + AHEAD])->cause);
-    uint32_t number = leaks_entry(leaks, leaks->shown.items[i])->cause;
-    if (number == UINT32_MAX) continue;
-    struct leak_cause *cause = &leaks->causes.items[number];
-    leaks->by_cause[(size_t)(cause->entries - leaks->by_cause) + cause->entry_count++] =
-        leaks->shown.items[i];
-  }
-  return true;
-}
-
-/* Where the survivors of each VM begin: they are sorted by id. */
-static size_t *first_survivors(const struct leaks *leaks, const struct heap *heap) {
-  size_t *first = calloc(heap->vm_count + 1, sizeof *first), next = 0;
-  for (size_t vm = 0; first && vm < heap->vm_count; vm++) {
-    while (next < leaks->survivors.count && leaks->survivors.items[next] < heap->vms[vm].first)
-      next++;
-    first[vm] = next;
-  }
-  return first;
-}
-
-/* Survivors before those of each word of the set. */
-static uint32_t *rank_survivors(const struct leaks *leaks) {
-  const struct bitset *set = &leaks->survivor_set;
-  size_t words = (size_t)(set->size / 64 + 1);
-  uint32_t *before = malloc(words * sizeof *before), count = 0;
-  for (size_t i = 0; before && i < words; i++) {
-    before[i] = count;
-    count += (uint32_t)__builtin_popcountll(set->words[i]);
-  }
-  return before;
-}
-
-struct linking {
-  size_t *first_of_vm;    /* position of a VM's first cause among all     */
-  size_t *positions;      /* of these in the sorted list                  */
-  size_t *first_survivor; /* of a VM                                      */
-  uint32_t *before;       /* survivors before those of a word of the set  */
-};
-
-static void link_entry(struct command_context *context, struct leaks *leaks,
-                       const struct linking *linking, size_t entry) {
-  const struct heap *heap = &context->session->heap;
-  struct tracked *tracked = &leaks->trackers.entries.items[entry];
-  if (tracked->verdict != VERDICT_LEAKED || !bitset_has(&leaks->survivor_set, tracked->object))
-    return;
-  size_t vm = (size_t)(heap_vm_of(heap, tracked->object) - heap->vms);
-  uint64_t below = (UINT64_C(1) << (tracked->object & 63)) - 1;
-  uint64_t word = leaks->survivor_set.words[tracked->object >> 6] & below;
-  size_t index = linking->before[tracked->object >> 6] + (size_t)__builtin_popcountll(word) -
-                 linking->first_survivor[vm];
-  const struct causes *causes = &leaks->by_vm[vm];
-  tracked->held_by = causes->held_by[index];
-  uint32_t cause = causes->cause_of[index];
-  if (cause != UINT32_MAX)
-    note_entry(leaks, entry, linking->positions[linking->first_of_vm[vm] + cause]);
-  else if (!leaks->unplaced++ || trackers_compare(&leaks->trackers, tracked,
-                                                  leaks_entry(leaks, leaks->first_unplaced)) < 0)
-    leaks->first_unplaced = entry;
-}
-
-static struct inspect_error *link_entries(struct command_context *context, struct leaks *leaks) {
-  struct linking linking = {.first_of_vm = calloc(leaks->vm_count + 1, sizeof(size_t))};
-  if (linking.first_of_vm) linking.positions = positions_of_causes(leaks, linking.first_of_vm);
-  linking.first_survivor = first_survivors(leaks, &context->session->heap);
-  linking.before = rank_survivors(leaks);
-  bool fits = linking.positions && linking.first_survivor && linking.before;
-  bool has_filter = leaks->shown.count < leaks->trackers.entries.count;
-  struct inspect_error *error = fits ? NULL : error_no_memory();
-  for (size_t i = 0; !error && i < leaks->shown.count; i++) {
-    link_entry(context, leaks, &linking, has_filter ? leaks->shown.items[i] : i);
-    error = report(context, "entries of causes", i, leaks->shown.count);
-  }
-  if (!error && !list_entries(leaks)) error = error_no_memory();
-  free(linking.positions);
-  free(linking.first_of_vm);
-  free(linking.first_survivor);
-  free(linking.before);
-  return error;
-}
-
 bool leaks_selects(const struct command_options *options, const struct leak_cause *cause) {
   if (!options->cause.is_given) return true;
   return options->cause.is_fingerprint ? cause->cause->fingerprint == options->cause.value
@@ -425,7 +299,7 @@ static struct inspect_error *judge(struct command_context *context, struct leaks
                    &leaks->survivor_set, leaks->by_vm, leaks->vm_count, context->work));
   TRY(list_causes(leaks));
   if (!leaks_order_causes(leaks)) return error_no_memory();
-  TRY(link_entries(context, leaks));
+  TRY(leaks_link_entries(context, leaks));
   leaks_sum_groups(leaks);
   return NULL;
 }

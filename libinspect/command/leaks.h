@@ -69,6 +69,10 @@ MUST_CHECK struct inspect_error *leaks_find(struct command_context *context, boo
                                             struct leaks *leaks);
 void leaks_free(struct leaks *leaks);
 
+/* Links the shown entries to causes, which are in order, and lists those of each. (leaks_link.c) */
+MUST_CHECK struct inspect_error *leaks_link_entries(struct command_context *context,
+                                                    struct leaks *leaks);
+
 /* All that needs no dominators: trackers, entries, survivors, chains, causes. An interruption of
  * the last two sets context->partial. */
 MUST_CHECK struct inspect_error *leaks_begin(struct command_context *context, struct leaks *leaks);

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "base/parallel.h"
 #include "command/leaks.h"
 
 /* How one description of a cause's own members goes: the text, how many have it, and the last of
@@ -20,14 +21,7 @@ static bool is_same_text(const struct described *described, struct tracked_text 
   return described->size == text.size && memcmp(described->text, text.bytes, text.size) == 0;
 }
 
-enum { MOST_DESCRIPTIONS = 3 };
-
-static void look_ahead(const struct leaks *leaks, const struct leak_cause *cause, size_t i) {
-  enum { ENTRIES_AHEAD = 24, TEXTS_AHEAD = 12 };
-  if (i + ENTRIES_AHEAD >= cause->entry_count) return;
-  __builtin_prefetch(leaks_entry(leaks, cause->entries[i + ENTRIES_AHEAD]));
-  tracked_prefetch(&leaks->trackers, leaks_entry(leaks, cause->entries[i + TEXTS_AHEAD]));
-}
+enum { MOST_DESCRIPTIONS = 3, MOST_SHARES = 16, WORTH_THREADS = 1 << 14 };
 
 static size_t common_size(const struct described *common, struct tracked_text text) {
   size_t same = 0;
@@ -89,37 +83,111 @@ static void sort_described(struct command_context *context, const struct leaks *
     }
 }
 
+/* What is said of some of a cause's entries, one after the other; a thread's share. */
+struct share {
+  size_t begin, end; /* in cause->entries */
+  struct described list[MOST_DESCRIPTIONS];
+  size_t kinds;            /* in the list, in the order in which they were met */
+  bool too_many;           /* more than it has room for: it is not complete    */
+  struct described common; /* how all begin; no text: there was none */
+  size_t held;             /* entries that other survivors hold                */
+};
+
+struct summary {
+  struct command_context *context;
+  const struct leaks *leaks;
+  const struct leak_cause *cause;
+  struct share shares[MOST_SHARES];
+  bool is_stopped; /* shared */
+};
+
+static void look_ahead(const struct summary *summary, size_t i, size_t end, size_t *hint) {
+  enum { ENTRIES_AHEAD = 24, TEXTS_AHEAD = 12 };
+  const struct leaks *leaks = summary->leaks;
+  const uint32_t *entries = summary->cause->entries;
+  if (i + ENTRIES_AHEAD < end) __builtin_prefetch(leaks_entry(leaks, entries[i + ENTRIES_AHEAD]));
+  if (i + TEXTS_AHEAD < end)
+    tracked_prefetch(&leaks->trackers, leaks_entry(leaks, entries[i + TEXTS_AHEAD]), hint);
+}
+
+/* Counts a description `times` times. */
+static void add_kind(struct share *share, struct tracked_text text, size_t times) {
+  if (share->too_many) return;
+  size_t kind = kind_of(share->list, &share->kinds, text);
+  if (kind == MOST_DESCRIPTIONS)
+    share->too_many = true;
+  else
+    share->list[kind].count += times;
+}
+
+static void add_common(struct described *common, struct tracked_text text) {
+  if (!common->text) *common = (struct described){text.bytes, text.size, 0, NULL};
+  common->size = common_size(common, text);
+}
+
+static void sum_share(void *context, size_t number) {
+  struct summary *summary = context;
+  struct share *share = &summary->shares[number];
+  struct tracked_reader reader;
+  size_t hint = 0;
+  tracked_reader_init(&reader, &summary->leaks->trackers);
+  for (size_t i = share->begin; i < share->end; i++) {
+    if (!number && stops_at(summary->context, i))
+      __atomic_store_n(&summary->is_stopped, true, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&summary->is_stopped, __ATOMIC_RELAXED)) return;
+    look_ahead(summary, i, share->end, &hint);
+    const struct tracked *tracked = leaks_entry(summary->leaks, summary->cause->entries[i]);
+    bool is_held = tracked->held_by != NO_OBJECT;
+    share->held += is_held;
+    if (is_held) continue;
+    struct tracked_text text = tracked_reader_text(&reader, tracked);
+    if (!text.bytes) continue;
+    add_common(&share->common, text);
+    add_kind(share, text, 1);
+  }
+}
+
+/* Puts all shares into the first one. */
+static void merge_shares(struct share *all, size_t count) {
+  for (size_t i = 1; i < count; i++) {
+    const struct share *share = &all[i];
+    all->held += share->held;
+    all->too_many |= share->too_many;
+    if (share->common.text)
+      add_common(&all->common, (struct tracked_text){share->common.text, share->common.size});
+    for (size_t j = 0; j < share->kinds; j++)
+      add_kind(all, (struct tracked_text){share->list[j].text, share->list[j].size},
+               share->list[j].count);
+  }
+}
+
 /* The descriptions of the members that no other survivor holds, most frequent first. Returns how
  * many there are, 0 if they are more than MOST_DESCRIPTIONS; then `*common` is how all of them
  * begin, cut back to the end of a word. */
 static size_t descriptions_of(struct command_context *context, const struct leaks *leaks,
                               const struct leak_cause *cause, struct described *list,
                               struct described *common, size_t *held) {
-  size_t kinds = 0;
-  bool too_many = false;
-  *common = (struct described){0};
-  *held = 0;
-  for (size_t i = 0; i < cause->entry_count && !stops_at(context, i); i++) {
-    look_ahead(leaks, cause, i);
-    const struct tracked *tracked = leaks_entry(leaks, cause->entries[i]);
-    *held += tracked->held_by != NO_OBJECT;
-    struct tracked_text text = own_text(leaks, tracked);
-    if (!text.bytes) continue;
-    if (!common->text) *common = (struct described){text.bytes, text.size, 0, NULL};
-    common->size = common_size(common, text);
-    if (too_many) continue;
-    size_t kind = kind_of(list, &kinds, text);
-    if (kind == MOST_DESCRIPTIONS)
-      too_many = true;
-    else
-      list[kind].count++;
+  struct summary summary = {.context = context, .leaks = leaks, .cause = cause};
+  struct share *all = summary.shares;
+  size_t shares = work_threads(context->work), count = cause->entry_count;
+  /* what stands for withheld strings is made by one thread */
+  if (count < WORTH_THREADS || context->session->redaction) shares = 1;
+  if (shares > MOST_SHARES) shares = MOST_SHARES;
+  for (size_t i = 0; i < shares; i++) {
+    all[i].begin = i ? all[i - 1].end : 0;
+    all[i].end = i + 1 < shares ? all[i].begin + count / shares : count;
   }
+  parallel_run(shares, sum_share, &summary);
+  merge_shares(all, shares);
+  *common = all->common;
+  *held = all->held;
   while (common->size && !isalpha((unsigned char)common->text[common->size - 1]) &&
          !ispunct((unsigned char)common->text[common->size - 1]))
     common->size--;
-  if (too_many) return 0;
-  sort_described(context, leaks, cause, list, kinds);
-  return kinds;
+  if (all->too_many) return 0;
+  memcpy(list, all->list, sizeof all->list);
+  sort_described(context, leaks, cause, list, all->kinds);
+  return all->kinds;
 }
 
 /* The heading of a cause: what it says, and the columns that takes. */

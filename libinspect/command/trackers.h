@@ -101,8 +101,18 @@ int trackers_compare(const struct trackers *trackers, const struct tracked *a,
 struct tracked_text tracked_description(const struct trackers *trackers,
                                         const struct tracked *tracked);
 
-/* Asks for what tracked_description reads. */
-void tracked_prefetch(const struct trackers *trackers, const struct tracked *tracked);
+/* Asks for what tracked_description reads. `*hint` is kept by the caller, 0 at first. */
+void tracked_prefetch(const struct trackers *trackers, const struct tracked *tracked, size_t *hint);
+
+/* Reads descriptions while other threads do so, too: each has its own. */
+struct tracked_reader {
+  const struct trackers *trackers;
+  struct vm vm;  /* a copy, for its caches: of the VM ... */
+  size_t number; /* ... that the last entry belonged to   */
+};
+void tracked_reader_init(struct tracked_reader *reader, const struct trackers *trackers);
+struct tracked_text tracked_reader_text(struct tracked_reader *reader,
+                                        const struct tracked *tracked);
 
 /* Traceback of the creation. */
 struct tracked_text tracked_trace(const struct trackers *trackers, const struct tracked *tracked);

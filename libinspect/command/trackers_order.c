@@ -123,10 +123,12 @@ static struct inspect_error *sort_equals(struct sorting *sorting, struct radix_i
 static struct inspect_error *sort_part(struct sorting *sorting, struct radix_item *items,
                                        size_t first, size_t end) {
   const struct tracked *entries = sorting->trackers->entries.items;
+  size_t hint = 0;
   for (size_t i = first; i < end; i++) {
     if (i % WORK_STEPS == 0 && stops(sorting, i, sorting->trackers->entries.count))
       return error_interrupted();
-    if (i + TEXTS_AHEAD < end) tracked_prefetch(sorting->trackers, &entries[i + TEXTS_AHEAD]);
+    if (i + TEXTS_AHEAD < end)
+      tracked_prefetch(sorting->trackers, &entries[i + TEXTS_AHEAD], &hint);
     struct tracked_text text = tracked_description(sorting->trackers, &entries[i]);
     items[i - first] = (struct radix_item){.high = creation_key(entries[i].created),
                                            .middle = description_key(text, 0),

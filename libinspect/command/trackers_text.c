@@ -45,12 +45,30 @@ struct tracked_text tracked_description(const struct trackers *trackers,
   return text_at(trackers, tracked, tracked->text);
 }
 
-void tracked_prefetch(const struct trackers *trackers, const struct tracked *tracked) {
-  size_t hint = 0;
+void tracked_prefetch(const struct trackers *trackers, const struct tracked *tracked,
+                      size_t *hint) {
   uint64_t address, available;
   if (tracked->text != NO_GRANULE)
     __builtin_prefetch(
-        address_map_bytes(&trackers->heap->map, tracked->text, &hint, &address, &available));
+        address_map_bytes(&trackers->heap->map, tracked->text, hint, &address, &available));
+}
+
+void tracked_reader_init(struct tracked_reader *reader, const struct trackers *trackers) {
+  reader->trackers = trackers;
+  reader->number = SIZE_MAX;
+}
+
+struct tracked_text tracked_reader_text(struct tracked_reader *reader,
+                                        const struct tracked *tracked) {
+  struct tracked_text text = {0};
+  const struct heap *heap = reader->trackers->heap;
+  size_t number = tracker_of(reader->trackers, tracked)->vm;
+  if (tracked->text == NO_GRANULE) return text;
+  if (number != reader->number) reader->vm = heap->vms[number].vm;
+  reader->number = number;
+  text.bytes =
+      string_bytes(&reader->vm, address_map_address(&heap->map, tracked->text), &text.size);
+  return text;
 }
 
 struct tracked_text tracked_trace(const struct trackers *trackers, const struct tracked *tracked) {

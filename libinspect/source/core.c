@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "source/compressed.h"
 #include "source/core.h"
@@ -261,6 +262,26 @@ struct inspect_error *source_open_core(const char *path, const char *exe, const 
   return error;
 }
 
+/* Half of what it costs to unmap gigabytes is done by each of two threads. */
+struct unmapping {
+  uint8_t *bytes;
+  size_t size;
+};
+
+static void drop_part(void *context, size_t part) {
+  enum { HUGE_PAGE = 2 << 20 };
+  const struct unmapping *it = context;
+  size_t half = it->size / 2 & ~(size_t)(HUGE_PAGE - 1);
+  (void)madvise(it->bytes + (part ? half : 0), part ? it->size - half : half, MADV_DONTNEED);
+}
+
+static void unmap(const struct image *image) {
+  enum { WORTH_A_THREAD = 1 << 28 };
+  struct unmapping it = {(uint8_t *)(uintptr_t)image->bytes, (size_t)image->size};
+  if (it.size >= WORTH_A_THREAD && parallel_processors() > 1) parallel_run(2, drop_part, &it);
+  munmap(it.bytes, it.size);
+}
+
 void source_close(struct source *source) {
   if (!source) return;
   source_free_process(source);
@@ -270,8 +291,7 @@ void source_close(struct source *source) {
     source_free_symbols(source);
     source_free_debug_info(source);
     source_free_files(source);
-    if (source->elf->image.bytes)
-      munmap((void *)(uintptr_t)source->elf->image.bytes, (size_t)source->elf->image.size);
+    if (source->elf->image.bytes) unmap(&source->elf->image);
     if (source->elf->program >= 0) close(source->elf->program);
     if (source->elf->root >= 0) close(source->elf->root);
   }
