@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from bench_memory import touch
 from bench_process import MODES, Failed, LiveHeap, Run, environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,13 +122,19 @@ def repeated(command: Command, core: Path, times: int) -> Dict[str, Any]:
 
 
 def measure(
-    heap: LiveHeap, core: Path, commands: List[Command], pairs: int, objects: int
+    heap: LiveHeap,
+    core: Path,
+    commands: List[Command],
+    pairs: int,
+    objects: int,
+    warms: bool = True,
 ) -> Dict[str, Any]:
-    """The collections and the commands in alternation."""
+    """The collections and the commands in alternation; `warms`: see bench_memory."""
     # Each once before: it warms the page cache, and its memory is watched.
     watched = {each.name: each.on(core, watched=True) for each in commands}
     for mode in MODES:
         heap.collect(mode)
+    most = max(each.peak for each in watched.values())
     collections: Dict[str, List[float]] = {mode: [] for mode in MODES}
     cpu: Dict[str, List[float]] = {mode: [] for mode in MODES}
     runs: Dict[str, List[Run]] = {each.name: [] for each in commands}
@@ -137,6 +144,8 @@ def measure(
             collections[mode].append(collection.wall)
             cpu[mode].append(collection.cpu)
         for each in commands:
+            if warms:
+                touch(most)
             runs[each.name].append(each.on(core))
 
     result: Dict[str, Any] = {"collect": {}, "commands": {}}

@@ -117,6 +117,17 @@ def start_table(start: List[Dict[str, Any]]) -> List[str]:
     return rows(table, left=1)
 
 
+def memory_lines(result: Dict[str, Any]) -> List[str]:
+    rates = result["machine"]["first_touch"]
+    kind = "cold" if result["cold_memory"] else "warm"
+    return textwrap.wrap(
+        f"Memory {kind}: the first touch of what was free for seconds goes at"
+        f" {rates['cold'] / 1e9:.1f} GB/s here, of what was freed just now at"
+        f" {rates['warm'] / 1e9:.1f} GB/s. `states` is graph and collection alone.",
+        100,
+    )
+
+
 def report(result: Dict[str, Any]) -> str:
     machine, heaps = result["machine"], result["heaps"]
     lines = [
@@ -127,6 +138,7 @@ def report(result: Dict[str, Any]) -> str:
         " collectgarbage() in",
         "the same round, median (least .. most); in incremental mode, median; CPU time (generational),",
         "median. B/object: peak memory beyond the mapped core.",
+        *memory_lines(result),
         "",
         *main_table(heaps),
         "",
