@@ -151,7 +151,7 @@ struct inspect_target {
   uint64_t max_decompressed;   /* bytes that a compressed core may hold; 0: 64 GB, and no more than
                                   1000 times its size */
   const struct inspect_io *io; /* for progress and cancelling while a compressed core is
-                                  decompressed, or NULL */
+                                  decompressed or a process is copied, or NULL */
 };
 
 /* Parses the shell's command line, `lua-inspect [OPTIONS] CORE [COMMAND [ARGS]]`. argv[0] is the

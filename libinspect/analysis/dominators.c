@@ -19,7 +19,7 @@
 #include "base/parallel.h"
 #include "base/radix.h"
 
-enum { LOOK_AHEAD = 16 };
+enum { LOOK_AHEAD = 16, AT_ONCE = 1 << 14 };
 
 struct building {
   struct holding holding;
@@ -117,7 +117,7 @@ static void sum_twigs(void *context, size_t part) {
 
 /* Sums up to the roots, and finds the place of each number; what lies below it that is no inner
  * object comes last in its interval. */
-static void number_inner(struct building *building) {
+static struct inspect_error *number_inner(struct building *building) {
   const struct semi_nca *tree = &building->tree;
   const struct dominators *result = building->result;
   uint32_t *size = tree->spare[0], *next = tree->spare[1];
@@ -131,16 +131,19 @@ static void number_inner(struct building *building) {
       __builtin_prefetch(&result->retained[ahead]);
       __builtin_prefetch(&building->holding.graph->bytes[ahead]);
     }
+    if (i % AT_ONCE == 0) TRY(report(building, 2));
     object_id object = tree->vertex[i];
     size[i] = result->leave[object] + 1;
     bytes[i] = result->retained[object] + graph_bytes(building->holding.graph, object);
   }
   for (uint32_t i = tree->count; i; i--) {
+    if (i % AT_ONCE == 0) TRY(report(building, 2));
     size[tree->dominator[i]] += size[i];
     bytes[tree->dominator[i]] += bytes[i];
   }
   next[0] = 1; /* the virtual root takes no place */
   for (uint32_t i = 1; i <= tree->count; i++) {
+    if (i % AT_ONCE == 0) TRY(report(building, 2));
     uint32_t *above = &next[tree->dominator[i]], place = *above;
     *above += size[i];
     next[i] = place + 1;
@@ -148,10 +151,10 @@ static void number_inner(struct building *building) {
   }
   building->next = next[0];
   building->result->bytes = bytes[0];
+  return NULL;
 }
 
 static struct inspect_error *store_inner(struct building *building) {
-  enum { AT_ONCE = 1 << 14 };
   const struct semi_nca *tree = &building->tree;
   const struct dominators *result = building->result;
   const uint32_t *place = tree->spare[0], *next = tree->spare[1];
@@ -288,7 +291,7 @@ static struct inspect_error *fill(struct building *building, const struct bitset
   TRY(report(building, 1));
   parallel_run(building->parts, sum_twigs, building);
   TRY(report(building, 2));
-  number_inner(building);
+  TRY(number_inner(building));
   TRY(store_inner(building));
   parallel_run(building->parts, number_twigs, building);
   TRY(report(building, 4));

@@ -121,15 +121,19 @@ object_id biggest_object(const struct selection *biggest, size_t index) {
 static struct inspect_error *find_paths(struct command_context *context,
                                         const struct selection *biggest,
                                         const struct bitset *targets, const char **paths) {
+  enum { AT_ONCE = 1 << 8 };
   struct inspect_session *session = context->session;
   const struct graph *graph = &session->heap.graph;
   struct chains_options options = {.targets = targets};
   struct chains chains;
   TRY(chains_search(graph, &options, context->work, &chains));
   struct text text = {0};
-  for (size_t i = 0; i < biggest->count; i++) {
+  struct inspect_error *error = NULL;
+  for (size_t i = 0; i < biggest->count && !error; i++) {
     struct chain chain = {0};
     text.count = 0;
+    if (i % AT_ONCE == 0 && work_stops(context->work, "paths", i, biggest->count))
+      error = error_interrupted();
     if (chains_get(graph, &chains, &options, biggest_object(biggest, i), &chain) &&
         chain_to_path(session, &chain, NULL, &text))
       paths[i] = arena_copy(context->arena, text.items, text.count);
@@ -137,7 +141,7 @@ static struct inspect_error *find_paths(struct command_context *context,
   }
   vector_free(&text);
   chains_free(&chains);
-  return NULL;
+  return error;
 }
 
 struct inspect_error *listing_paths(struct command_context *context,

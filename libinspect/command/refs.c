@@ -124,11 +124,15 @@ static object_id value_behind(const struct graph *graph, object_id object) {
   return has_value ? graph->target[first] : object;
 }
 
-static struct inspect_error *find_out(struct found_references *found) {
+static struct inspect_error *find_out(struct command_context *context,
+                                      struct found_references *found) {
+  enum { AT_ONCE = 1 << 14 };
   const struct graph *graph = &found->session->heap.graph;
   reference_id end = graph_first(graph, (uint64_t)found->object + 1);
   for (reference_id i = graph_first(graph, found->object); i < end; i++) {
     struct found_reference one = {.reference = i, .owner = found->object};
+    if (i % AT_ONCE == 0 && work_stops(context->work, "references", 0, 0))
+      return partial_if_interrupted(context, error_interrupted());
     one.other = value_behind(graph, graph->target[i]);
     one.rank = refs_is_name(graph, &one);
     found->string_keys += one.rank;
@@ -142,7 +146,7 @@ static struct inspect_error *find_out(struct found_references *found) {
 
 static struct inspect_error *find(struct command_context *context, struct found_references *found) {
   if (found->wants_in) TRY(find_in(context, found));
-  if (found->wants_out) TRY(find_out(found));
+  if (found->wants_out) TRY(find_out(context, found));
   selection_sort(&found->in, context->work);
   selection_sort(&found->out, context->work);
   return NULL;

@@ -8,24 +8,33 @@
 #include "command/monitor.h"
 #include "layout/file.h"
 
-static struct inspect_error *open_core(const struct inspect_target *target,
-                                       struct source **source) {
-  struct monitor monitor;
-  const struct inspect_io silent = {.context = NULL};
-  monitor_start(&monitor, target->io ? target->io : &silent, false);
-  struct work work = {.context = &monitor, .report = monitor_report};
-  const struct source_unpacking unpacking = {&work, target->max_decompressed};
-  return source_open_core(target->core, target->exe, target->sysroot, &unpacking, source);
+static struct inspect_error *open_watched(const struct inspect_target *target,
+                                          const struct work *work, struct source **source) {
+  const struct source_unpacking unpacking = {work, target->max_decompressed};
+  if (!target->remote && !target->pid)
+    return source_open_core(target->core, target->exe, target->sysroot, &unpacking, source);
+  if (target->remote)
+    TRY(source_open_remote(target, source));
+  else
+    TRY(source_open_process(target->pid, target->snapshot, target->exe, target->sysroot, work,
+                            source));
+  return source_set_threads(*source, target->threads, target->thread_count);
 }
 
 static struct inspect_error *open_source(const struct inspect_target *target,
                                          struct source **source) {
-  if (!target->remote && !target->pid) return open_core(target, source);
-  if (target->remote)
-    TRY(source_open_remote(target, source));
-  else
-    TRY(source_open_process(target->pid, target->snapshot, target->exe, target->sysroot, source));
-  return source_set_threads(*source, target->threads, target->thread_count);
+  struct monitor monitor;
+  const struct inspect_io silent = {.context = NULL};
+  monitor_start(&monitor, target->io ? target->io : &silent, false);
+  struct work work = {.context = &monitor, .report = monitor_report};
+  struct inspect_error *error = open_watched(target, &work, source);
+  if (!error || error->code != INSPECT_ERROR_INTERRUPTED) return error;
+  inspect_error_free(error);
+  return error_create(INSPECT_ERROR_INTERRUPTED, NULL,
+                      "interrupted while %s: no Lua was looked for yet, so there is no answer",
+                      target->pid
+                          ? "the memory of the process was being copied; the process goes on"
+                          : "the core was being decompressed");
 }
 
 /* What the source itself tells of the program and of where the dump lies. */

@@ -29,10 +29,16 @@ struct appending {
   const struct work *work;
 };
 
+static bool stops(struct appending *it, size_t part) {
+  if (part == 0 && work_stops(it->work, "reading objects", 1, 1))
+    __atomic_store_n(&it->is_stopped, true, __ATOMIC_RELAXED);
+  return __atomic_load_n(&it->is_stopped, __ATOMIC_RELAXED);
+}
+
 /* The rows of `log` are not needed any more then. */
-static void append_rows(struct appending *it) {
+static void append_rows(struct appending *it, size_t part) {
   for (size_t i = 0; i < it->log->granules.count; i++) {
-    if (i % ROWS_AT_ONCE == 0 && __atomic_load_n(&it->is_stopped, __ATOMIC_RELAXED)) return;
+    if (i % ROWS_AT_ONCE == 0 && stops(it, part)) return;
     uint64_t row = it->references + discovery_row(it->log, i);
     discovery_set_row(it->found, it->objects + i, row);
     it->is_dense |= discovery_row(it->found, it->objects + i) != row;
@@ -60,14 +66,10 @@ static bool move_piece(const struct appending *it, size_t piece) {
 
 static void append_part(void *context, size_t part) {
   struct appending *it = context;
-  while (!__atomic_load_n(&it->is_stopped, __ATOMIC_RELAXED)) {
-    if (part == 0 && work_stops(it->work, "reading objects", 1, 1)) {
-      __atomic_store_n(&it->is_stopped, true, __ATOMIC_RELAXED);
-      return;
-    }
+  while (!stops(it, part)) {
     size_t next = __atomic_fetch_add(&it->next, 1, __ATOMIC_RELAXED);
     if (!next)
-      append_rows(it);
+      append_rows(it, part);
     else if (!move_piece(it, next - 1))
       return;
   }

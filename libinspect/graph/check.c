@@ -151,11 +151,11 @@ static struct inspect_error *check_parts(struct checked_vm *checked, size_t inde
   find_what_holds(checked, &collector);
   check_lists(checked);
   check_state(checked);
-  check_gray_lists(checked);
-  check_sweep(checked);
-  check_twups(checked);
-  check_string_table(checked);
-  return check_objects(checked);
+  if (!checked->is_stopped) check_gray_lists(checked);
+  if (!checked->is_stopped) check_sweep(checked);
+  if (!checked->is_stopped) check_twups(checked);
+  if (!checked->is_stopped) check_string_table(checked);
+  return checked->is_stopped ? error_interrupted() : check_objects(checked);
 }
 
 struct inspect_error *check_vm(struct check *check, size_t index, const struct work *work,

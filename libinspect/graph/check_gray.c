@@ -67,8 +67,9 @@ static bool enter_gray_list(struct checked_vm *checked, uint64_t address, uint64
 
 static void walk_gray_list(struct checked_vm *checked, enum layout_field head) {
   const char *list = layout_field_name(head);
-  uint64_t previous = 0;
-  for (uint64_t address = checked_global(checked, head); address;) {
+  uint64_t previous = 0, length = 0;
+  for (uint64_t address = checked_global(checked, head); address; length++) {
+    if (checked_stops(checked, "checking lists", length)) return;
     if (!enter_gray_list(checked, address, previous, list)) return;
     const uint8_t *header = checked_header(checked, address);
     if (!header) return;

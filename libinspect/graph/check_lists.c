@@ -212,7 +212,8 @@ static bool enter(struct checked_vm *checked, const struct list *list, uint64_t 
 static void check_list(struct checked_vm *checked, const struct list *list) {
   struct cuts cuts = load_cuts(checked, list);
   uint64_t address = checked_global(checked, list->head), previous = 0;
-  while (address) {
+  for (uint64_t length = 0; address; length++) {
+    if (checked_stops(checked, "checking lists", length)) return;
     if (!enter(checked, list, address, previous)) {
       checked->lists_are_whole = false;
       return;
@@ -245,6 +246,7 @@ static void check_first_old(struct checked_vm *checked) {
 void check_lists(struct checked_vm *checked) {
   for (unsigned i = 0; i < sizeof LISTS / sizeof *LISTS; i++)
     check_list(checked, &LISTS[i]);
+  if (checked->is_stopped) return;
   check_first_old(checked);
   if (!checked->lists_are_whole) {
     checked_note(checked,

@@ -121,10 +121,11 @@ static struct inspect_error *check_table(struct checked_vm *checked, uint64_t ad
   struct lua_table table;
   checked->counts->tables++;
   if (table_load(checked->vm, address, &table)) return NULL;
-  return hash_part_check(checked->vm, &table, checked->integers, &checked->chains,
-                         checked->violations)
-             ? NULL
-             : error_no_memory();
+  checked->chains.work = checked->work;
+  if (!hash_part_check(checked->vm, &table, checked->integers, &checked->chains,
+                       checked->violations))
+    return error_no_memory();
+  return checked->chains.is_stopped ? error_interrupted() : NULL;
 }
 
 static void check_string(struct checked_vm *checked, object_id object, uint64_t address) {
@@ -191,6 +192,7 @@ static bool is_being_stored(const struct checked_vm *checked, const struct holde
 }
 
 static struct inspect_error *check_object(struct checked_vm *checked, object_id object) {
+  enum { REFERENCES_AT_ONCE = 1 << 14 };
   struct holder holder = {.address = heap_address(checked->heap, object)};
   if (!(checked->check->marks[object] & ON_LIST) && checked->lists_are_whole)
     return NULL; /* no object: reported where it is referred to */
@@ -212,6 +214,8 @@ static struct inspect_error *check_object(struct checked_vm *checked, object_id 
                         visit->fault_address, "%s (0x%llx)", visit->fault,
                         (unsigned long long)visit->fault_address);
   for (size_t i = 0; i < visit->references.count; i++) {
+    if (i && i % REFERENCES_AT_ONCE == 0 && work_stops(checked->work, "checking objects", 0, 0))
+      return error_interrupted();
     const struct raw_reference *reference = &visit->references.items[i];
     if (!reference->trusted || is_being_stored(checked, &holder, reference)) continue;
     checked->counts->references++;
@@ -238,7 +242,7 @@ static void check_lost_upvalue(struct checked_vm *checked, object_id object) {
 }
 
 struct inspect_error *check_objects(struct checked_vm *checked) {
-  enum { REPORT_EVERY = 1 << 14 };
+  enum { REPORT_EVERY = 1 << 12 };
   const struct graph *graph = &checked->heap->graph;
   object_id first = checked->owner->first;
   uint64_t budget = checked->heap->map.granule_count << checked->heap->map.shift;
@@ -254,7 +258,9 @@ struct inspect_error *check_objects(struct checked_vm *checked) {
       return error_interrupted();
     TRY(check_object(checked, first + i));
   }
-  for (uint32_t i = 0; i < checked->owner->count && checked->lists_are_whole; i++)
+  for (uint32_t i = 0; i < checked->owner->count && checked->lists_are_whole; i++) {
+    if (checked_stops(checked, "checking upvalues", i)) return error_interrupted();
     if (graph->type[first + i] == OBJECT_UPVALUE) check_lost_upvalue(checked, first + i);
+  }
   return NULL;
 }

@@ -35,6 +35,7 @@ struct checked_vm {
   struct violations *violations;
   struct check_counts *counts;
   const struct work *work;
+  bool is_stopped; /* by it */
   size_t hint;
 
   enum integer_hash integers;
@@ -54,6 +55,16 @@ struct checked_vm {
   struct visit visit;
   struct hash_chains chains;
 };
+
+/* Whether the check is to stop before element `index` of what is long. */
+static inline bool checked_stops(struct checked_vm *checked, const char *phase, uint64_t index) {
+  enum { AT_ONCE = 1 << 14 };
+  uint64_t count = checked->owner->count;
+  if (index % AT_ONCE == 0 &&
+      work_stops(checked->work, phase, index < count ? index : count, count))
+    checked->is_stopped = true;
+  return checked->is_stopped;
+}
 
 /* The object at an address, NO_OBJECT if none was found there. */
 object_id checked_object(struct checked_vm *checked, uint64_t address);

@@ -96,9 +96,11 @@ void check_string_table(struct checked_vm *checked) {
     return;
   }
   uint64_t count = 0;
-  for (uint64_t i = 0; i < size; i++)
+  for (uint64_t i = 0; i < size; i++) {
+    if (checked_stops(checked, "checking strings", i)) return;
     count +=
         check_bucket(checked, i, size, load_pointer(layout, buckets + i * layout->pointer_size));
+  }
   if (checked->strings_are_whole && count != expected)
     violation_add(checked->violations, VIOLATION_STRING_COUNT, checked->vm->global_state,
                   "%llu strings are in the table, which counts %llu", (unsigned long long)count,

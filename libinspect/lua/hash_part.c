@@ -119,12 +119,21 @@ static void report_next(const struct part *part, uint64_t index, const char *pro
                   (unsigned long long)part->table->node_count, problem);
 }
 
+/* A table may have millions of nodes. */
+static inline bool stops(const struct part *part, uint64_t node) {
+  enum { AT_ONCE = 1 << 14 };
+  struct hash_chains *chains = part->chains;
+  if (node % AT_ONCE == AT_ONCE - 1 && work_stops(chains->work, "checking objects", 0, 0))
+    chains->is_stopped = true;
+  return chains->is_stopped;
+}
+
 /* First pass: chain[i] = 1 if a node leads to node i. */
 static void find_successors(const struct part *part) {
   uint32_t *has_previous = part->chains->chain;
   for (uint64_t i = 0; i < part->table->node_count; i++)
     has_previous[i] = part->chains->order[i] = 0;
-  for (uint64_t i = 0; i < part->table->node_count; i++) {
+  for (uint64_t i = 0; i < part->table->node_count && !stops(part, i); i++) {
     bool is_valid;
     int64_t next = node_next(part, i, &is_valid);
     if (!is_valid) report_next(part, i, "leads out of it");
@@ -149,9 +158,9 @@ static bool number_chains(const struct part *part) {
   if (!chains_reserve(part->chains, part->table->node_count)) return false;
   find_successors(part);
   uint32_t counter = 0;
-  for (uint64_t i = 0; i < part->table->node_count; i++)
+  for (uint64_t i = 0; i < part->table->node_count && !stops(part, i); i++)
     if (!part->chains->order[i] && !part->chains->chain[i]) number_chain(part, i, &counter);
-  for (uint64_t i = 0; i < part->table->node_count; i++) {
+  for (uint64_t i = 0; i < part->table->node_count && !stops(part, i); i++) {
     if (part->chains->order[i]) continue;
     report_next(part, i, "is in a ring");
     number_chain(part, i, &counter);
@@ -168,7 +177,7 @@ static bool is_reached(const struct part *part, int64_t from, uint64_t node) {
  */
 
 static void check_entries(struct part *part, enum integer_hash integers) {
-  for (uint64_t i = 0; i < part->table->node_count; i++) {
+  for (uint64_t i = 0; i < part->table->node_count && !stops(part, i); i++) {
     struct lua_value key, value;
     table_entry(part->vm, part->table, i, &key, &value);
     if (value_is_empty(value)) continue;
@@ -232,6 +241,7 @@ bool hash_part_check(struct vm *vm, const struct lua_table *table, enum integer_
   struct part part = {.vm = vm, .table = table, .chains = chains, .violations = violations};
   if (!table->node_count) return true;
   if (!number_chains(&part)) return false;
+  if (chains->is_stopped) return true;
   check_entries(&part, integers);
   check_free_pointer(&part);
   return true;

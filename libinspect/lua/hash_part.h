@@ -10,6 +10,7 @@
 #ifndef LUA_HASH_PART_H
 #define LUA_HASH_PART_H
 
+#include "base/work.h"
 #include "lua/lua54.h"
 #include "lua/violations.h"
 
@@ -18,6 +19,8 @@ struct hash_chains {
   uint32_t *chain; /* of each node: number of its chain, from 1 */
   uint32_t *order; /* of each node: place in its chain          */
   size_t capacity;
+  const struct work *work; /* of hash_part_check, or NULL */
+  bool is_stopped;         /* by it: nothing more is checked */
 };
 
 void hash_chains_free(struct hash_chains *chains);

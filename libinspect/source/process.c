@@ -32,6 +32,8 @@ struct source_process {
   struct process_maps maps; /* as of the snapshot */
   struct process_plan plan; /* what was read      */
   struct process_gaps gaps;
+  const struct work *work; /* while the source is being opened */
+  struct process_watch watch;
   pthread_t tracer;
   bool has_tracer;    /* a thread that holds the process */
   sem_t taken, leave; /* the snapshot was taken; the tracer may let go */
@@ -80,7 +82,9 @@ static struct inspect_error *read_now(struct source *source, int64_t pid,
   TRY(make_plan(pid, pid != source->pid, &process->maps, &process->plan));
   TRY(process_check_room(source->name, process->plan.bytes));
   TRY(process_place_plan(&process->plan, old));
-  return process_copy(pid, &process->plan, &process->gaps);
+  bool is_tracer = process->how != INSPECT_SNAPSHOT_NONE && process->how != INSPECT_SNAPSHOT_HELD;
+  return process_copy(pid, &process->plan, &process->gaps, is_tracer ? NULL : process->work,
+                      &process->watch);
 }
 
 /* utime and stime of /proc/PID/stat, fields 14 and 15, in clock ticks. */
@@ -163,6 +167,27 @@ static void *trace(void *argument) {
   return NULL;
 }
 
+/* Whether a Ctrl-C waits for signals to be let through: the work cannot know of it. */
+static bool is_waiting(void) {
+  sigset_t waiting;
+  return sigpending(&waiting) == 0 && sigismember(&waiting, SIGINT) == 1;
+}
+
+/* Meanwhile this thread tells how far it is, and may be told to stop. */
+static void wait_for_tracer(struct source_process *process) {
+  const long MOMENT = 10000000; /* nanoseconds */
+  struct process_watch *watch = &process->watch;
+  for (;;) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += MOMENT;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    if (sem_timedwait(&process->taken, &until) == 0) return;
+    if (work_stops(process->work, "copying memory", watch->copied, watch->total) || is_waiting())
+      watch->stops = true;
+  }
+}
+
 /* Signals wait while a fork is being made: who ends us in the wrong moment ends the process. */
 static struct inspect_error *run_tracer(struct source *source, struct process_plan *old) {
   struct source_process *process = source->process;
@@ -177,8 +202,7 @@ static struct inspect_error *run_tracer(struct source *source, struct process_pl
     return error_create(INSPECT_ERROR_SYSTEM, "see `ulimit -u`",
                         "no thread can be started to stop process %lld with",
                         (long long)source->pid);
-  while (sem_wait(&process->taken) != 0) /* EINTR */
-    ;
+  wait_for_tracer(process);
   if (is_masked && protects) pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (process->how != INSPECT_SNAPSHOT_STOP || process->error) source_resume(source);
   struct inspect_error *error = process->error;
@@ -208,7 +232,7 @@ static struct inspect_error *take_stopped(struct source *source, bool warms) {
   struct inspect_error *error = make_plan(source->pid, false, &maps, &plan);
   if (!error) error = process_check_room(source->name, plan.bytes);
   if (!error) error = process_place_plan(&plan, NULL);
-  if (!error && warms) process_warm_plan(&plan);
+  if (!error && warms) error = process_warm_plan(&plan, source->process->work);
   if (!error) error = run_tracer(source, &plan);
   process_free_plan(&plan);
   process_free_maps(&maps);
@@ -363,7 +387,8 @@ static struct inspect_error *open_process(struct source *source, const char *exe
 }
 
 struct inspect_error *source_open_process(int64_t pid, enum inspect_snapshot how, const char *exe,
-                                          const char *sysroot, struct source **result) {
+                                          const char *sysroot, const struct work *work,
+                                          struct source **result) {
   struct inspect_error *error = source_create(SOURCE_PROCESS, result);
   if (error) return error;
   struct source *source = *result;
@@ -372,10 +397,11 @@ struct inspect_error *source_open_process(int64_t pid, enum inspect_snapshot how
   source->stopped_seconds = -1;
   source->process = arena_alloc(&source->arena, sizeof *source->process);
   if (source->process) {
-    source->process->how = how;
+    *source->process = (struct source_process){.how = how, .work = work};
     sem_init(&source->process->taken, 0, 0);
     sem_init(&source->process->leave, 0, 0);
     error = open_process(source, exe, sysroot);
+    source->process->work = NULL;
   } else {
     error = error_no_memory();
   }

@@ -14,6 +14,8 @@
 #ifndef SOURCE_PROCESS_H
 #define SOURCE_PROCESS_H
 
+#include <stdatomic.h>
+
 #include <sys/types.h>
 
 #include "base/text.h"
@@ -109,7 +111,8 @@ MUST_CHECK struct inspect_error *process_place_plan(struct process_plan *plan,
                                                     struct process_plan *old);
 
 /* Has the host provide the memory now, so that reading is fast later. */
-void process_warm_plan(const struct process_plan *plan);
+MUST_CHECK struct inspect_error *process_warm_plan(const struct process_plan *plan,
+                                                   const struct work *work);
 
 void process_free_plan(struct process_plan *plan);
 
@@ -117,9 +120,17 @@ void process_free_plan(struct process_plan *plan);
 
 struct process_gaps VECTOR(struct source_gap);
 
-/* Reads all ranges. Pages that cannot be read become gaps (sorted, merged). */
+/* How far the copying is, and whether it is to stop: for another thread. */
+struct process_watch {
+  atomic_uint_least64_t copied, total; /* bytes */
+  atomic_bool stops;
+};
+
+/* Reads all ranges. Pages that cannot be read become gaps (sorted, merged). `work` is that of the
+ * calling thread, or NULL. */
 MUST_CHECK struct inspect_error *process_copy(int64_t pid, const struct process_plan *plan,
-                                              struct process_gaps *gaps);
+                                              struct process_gaps *gaps, const struct work *work,
+                                              struct process_watch *watch);
 
 /* Reads some bytes; returns how many could be read. */
 size_t process_read(int64_t pid, uint64_t address, void *bytes, size_t size);

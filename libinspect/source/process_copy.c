@@ -19,6 +19,8 @@ struct copying {
   int64_t pid;
   const struct process_plan *plan;
   size_t threads;
+  const struct work *work;
+  struct process_watch *watch;
   uint64_t page;
   int memory;           /* /proc/PID/mem, or -1 */
   atomic_int failure;   /* errno that ends the whole, or 0 */
@@ -62,6 +64,17 @@ static void copy_piece(struct copying *copying, uint64_t start, uint64_t end, ui
   }
 }
 
+static const char COPYING[] = "copying memory";
+
+/* Asked by each thread before each piece. */
+static bool stops(struct copying *copying, size_t number, uint64_t done) {
+  struct process_watch *watch = copying->watch;
+  if (number) return watch->stops;
+  watch->copied = done;
+  if (work_stops(copying->work, COPYING, done, copying->plan->bytes)) watch->stops = true;
+  return watch->stops;
+}
+
 static void copy_part(void *context, size_t number) {
   struct copying *copying = context;
   const uint64_t PIECE = UINT64_C(8) << 20;
@@ -71,6 +84,7 @@ static void copy_part(void *context, size_t number) {
     while (range.start < range.end) {
       uint64_t left = PIECE - done % PIECE, size = range.end - range.start;
       if (size > left) size = left;
+      if (done % PIECE == 0 && stops(copying, number, done)) return;
       if (done / PIECE % copying->threads == number)
         copy_piece(copying, range.start, range.start + size, range.bytes);
       range.start += size;
@@ -99,7 +113,8 @@ static void order_gaps(struct process_gaps *gaps) {
 }
 
 struct inspect_error *process_copy(int64_t pid, const struct process_plan *plan,
-                                   struct process_gaps *gaps) {
+                                   struct process_gaps *gaps, const struct work *work,
+                                   struct process_watch *watch) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%lld/mem", (long long)pid);
   struct copying copying = {.pid = pid,
@@ -108,10 +123,14 @@ struct inspect_error *process_copy(int64_t pid, const struct process_plan *plan,
                             .page = (uint64_t)sysconf(_SC_PAGESIZE),
                             .memory = open(path, O_RDONLY | O_CLOEXEC),
                             .lock = PTHREAD_MUTEX_INITIALIZER,
+                            .work = work,
+                            .watch = watch,
                             .gaps = gaps};
+  watch->total = plan->bytes;
   parallel_run(copying.threads, copy_part, &copying);
   if (copying.memory >= 0) close(copying.memory);
   pthread_mutex_destroy(&copying.lock);
+  if (watch->stops) return error_interrupted();
   if (copying.is_full) return error_no_memory();
   if (copying.failure) return process_refused(pid, "read", copying.failure);
   order_gaps(gaps);

@@ -328,10 +328,12 @@ static void warm(const struct process_range *range) {
 struct warming {
   const struct process_plan *plan;
   size_t threads;
+  const struct work *work;
+  atomic_bool stops;
 };
 
 static void warm_part(void *context, size_t number) {
-  const struct warming *warming = context;
+  struct warming *warming = context;
   const uint64_t PIECE = 16 * HUGE_PAGE;
   uint64_t done = 0;
   for (size_t i = 0; i < warming->plan->ranges.count; i++) {
@@ -339,6 +341,10 @@ static void warm_part(void *context, size_t number) {
     while (range.start < range.end) {
       uint64_t size = range.end - range.start < PIECE ? range.end - range.start : PIECE;
       struct process_range piece = {range.start, range.start + size, range.bytes};
+      if (done % PIECE == 0 && number == 0 &&
+          work_stops(warming->work, "making room for a copy", done, warming->plan->bytes))
+        warming->stops = true;
+      if (warming->stops) return;
       if (done / PIECE % warming->threads == number) warm(&piece);
       range.start += size;
       range.bytes += size;
@@ -347,12 +353,14 @@ static void warm_part(void *context, size_t number) {
   }
 }
 
-void process_warm_plan(const struct process_plan *plan) {
+struct inspect_error *process_warm_plan(const struct process_plan *plan, const struct work *work) {
   for (size_t i = 0; i < plan->ranges.count; i++)
     large_advise(plan->ranges.items[i].bytes,
                  (size_t)(plan->ranges.items[i].end - plan->ranges.items[i].start));
-  struct warming warming = {plan, parallel_processors() > 1 ? 2 : 1};
+  struct warming warming = {
+      .plan = plan, .threads = parallel_processors() > 1 ? 2 : 1, .work = work};
   parallel_run(warming.threads, warm_part, &warming);
+  return warming.stops ? error_interrupted() : NULL;
 }
 
 void process_free_plan(struct process_plan *plan) {

@@ -97,9 +97,11 @@ MUST_CHECK struct inspect_error *source_open_core(const char *path, const char *
                                                   struct source **result);
 
 /* Takes a snapshot of a running process, as `how` says (see inspect.h), and reads it: what is
- * analysed later is a copy. The errors tell apart who cannot be read, and why, each with a hint. */
+ * analysed later is a copy. The errors tell apart who cannot be read, and why, each with a hint.
+ * `work` may be NULL; when it stops the copying, the process goes on as it does after an error. */
 MUST_CHECK struct inspect_error *source_open_process(int64_t pid, enum inspect_snapshot how,
                                                      const char *exe, const char *sysroot,
+                                                     const struct work *work,
                                                      struct source **result);
 
 /* Lets a process go on that is held until the source is closed (INSPECT_SNAPSHOT_STOP). */

@@ -7,6 +7,7 @@ about as quick as is promised.
 
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -155,6 +156,50 @@ def test_before_anything_was_found(core):
     for seen in found:
         assert seen["phase"] and seen["vms"] in (0, 1)
         assert seen["bytes"] >= seen["objects"]
+
+
+LARGE = """
+local texts = {}
+for i = 1, 8 do texts[i] = string.rep("x", 32000000 + i) end
+print "READY" io.stdout:flush() io.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def large():
+    """The id of a process of 256 MB."""
+    if not shutil.which("lua5.4"):
+        pytest.skip("lua5.4 is not installed")
+    process = subprocess.Popen(
+        ["lua5.4", "-e", LARGE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=clean_environment(),
+    )
+    assert process.stdout.readline() == b"READY\n"
+    yield process.pid
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("way", ["copy", "stop", "none", "fork"])
+def test_while_a_process_is_copied(large, way):
+    """There is no answer yet: that is said, and the process goes on."""
+    told = []
+    for i in range(40):
+        arguments = ["-p", large, f"--snapshot={way}", "states", "--json"]
+        run = Stopped(arguments, 0.004 * i)
+        if run.status == 130 and "error" in json.loads(run.text):
+            told.append(json.loads(run.text)["error"])
+        assert run.status in (0, 130, -signal.SIGINT), run.errors
+        with open(f"/proc/{large}/stat", encoding="ascii") as file:
+            assert file.read().rsplit(")", 1)[1].split()[0] in ("R", "S")
+        if len(told) == 2:
+            break
+    assert told, "it was copied each time before the signal came"
+    for error in told:
+        assert error["code"] == "interrupted"
+        assert error["message"].startswith("interrupted while the memory of the")
 
 
 def test_what_was_seen_is_told(core):
