@@ -46,9 +46,9 @@ static void page_rows(struct command_context *context, const struct finding *fin
     table_cell(table, cell_address(heap_address(&session->heap, object)));
     table_cell(table, cell_bytes(graph_bytes(&session->heap.graph, object)));
     if (finding->has_retained) table_cell(table, object_retained(session, object));
-    table_cell(
-        table,
-        cell_words(collection_leaves(&session->collection, object) ? "" : unreached_word(session)));
+    table_cell(table, cell_words(collection_leaves(&session->collection, object)
+                                     ? ""
+                                     : unreached_word(session, object)));
     table_cell(table, what_is(context, object));
   }
 }

@@ -8,13 +8,13 @@ enum { VALUES = 14 }; /* column */
 /* ---- One object -------------------------------------------------------------------------------
  */
 
-const char *unreached_word(const struct inspect_session *session) {
-  return session->heap.graph.incomplete ? "unknown" : "garbage";
+const char *unreached_word(const struct inspect_session *session, object_id object) {
+  return session_doubts(session, object) ? "unknown" : "garbage";
 }
 
 static const char *fate(const struct inspect_session *session, object_id object) {
   if (bitset_has(&session->collection.live, object)) return "alive";
-  if (session->heap.graph.incomplete) return "unknown: not reached, but references were lost";
+  if (session_doubts(session, object)) return "unknown: not reached, but references were lost";
   return bitset_has(&session->collection.finalizer, object) ? "kept only for its finalizer"
                                                             : "garbage: no root reaches it";
 }

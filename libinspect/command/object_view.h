@@ -8,8 +8,9 @@
  * the arena; NULL: out of memory. */
 const char *object_words(struct command_context *context, object_id object);
 
-/* What an object is that no collection leaves: "garbage", or "unknown" if references were lost. */
-const char *unreached_word(const struct inspect_session *session);
+/* What an object is that no collection leaves: "garbage", or "unknown" if a reference was lost that
+ * may have led to it. */
+const char *unreached_word(const struct inspect_session *session, object_id object);
 
 /* Page: the object's address, what it is, its class, its fate ("alive", "garbage: no root reaches
  * it", ...), on one line. The session must be collected. */

@@ -33,7 +33,7 @@ static const char *remark(struct command_context *context, const struct found_re
   const struct graph *graph = &context->session->heap.graph;
   object_id other = is_incoming ? one->owner : one->other;
   bool is_live = collection_leaves(&context->session->collection, other);
-  const char *unreached = unreached_word(context->session);
+  const char *unreached = unreached_word(context->session, other);
   if (graph->kind[one->reference] == REFERENCE_MAYBE_STACK) return "may be stale";
   switch (reference_strength(graph, one->owner, one->reference)) {
   case STRENGTH_EPHEMERON:

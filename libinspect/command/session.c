@@ -74,6 +74,7 @@ void session_forget(struct inspect_session *session) {
   if (session->is_classified) classes_free(&session->classes);
   if (session->is_dominated) dominators_free(&session->dominators);
   if (session->is_collected) collection_free(&session->collection);
+  bitset_free(&session->doubtful);
   if (session->is_open) heap_close(&session->heap);
   session->is_classified = session->is_dominated = session->is_collected = false;
   session->is_built = session->is_detected = session->is_open = false;
@@ -244,6 +245,12 @@ struct inspect_error *session_collect(struct inspect_session *session, const str
   TRY(session_build(session, work));
   if (session->is_collected) return NULL;
   TRY(collect(&session->heap.graph, NULL, work, &session->collection));
+  struct inspect_error *error =
+      doubt(&session->heap.graph, &session->collection, &session->doubtful);
+  if (error) {
+    collection_free(&session->collection);
+    return error;
+  }
   session->is_collected = true;
   return NULL;
 }

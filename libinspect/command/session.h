@@ -8,6 +8,7 @@
 
 #include "analysis/collect.h"
 #include "analysis/dominators.h"
+#include "analysis/doubt.h"
 #include "command/budget.h"
 #include "command/command.h"
 #include "graph/classes.h"
@@ -23,6 +24,7 @@ struct inspect_session {
   bool is_open, is_detected, is_built, is_collected, is_dominated, is_classified;
   bool is_broken_off; /* the heap was not read to its end: good for describe_target, then gone */
   struct collection collection;
+  struct bitset doubtful; /* has no words unless references were lost: session_doubts */
   struct dominators dominators;
   struct classes classes;
   struct VECTOR(object_id) listing; /* what @N means: the last list that was shown     */
@@ -45,6 +47,12 @@ MUST_CHECK struct inspect_error *session_dominate(struct inspect_session *sessio
                                                   const struct work *work);
 MUST_CHECK struct inspect_error *session_classify(struct inspect_session *session,
                                                   const struct work *work);
+
+/* Whether the collected graph lacks references that may have held the object, which is not live:
+ * then nobody can say whether it is garbage. */
+static inline bool session_doubts(const struct inspect_session *session, object_id object) {
+  return session->doubtful.words && bitset_has(&session->doubtful, object);
+}
 
 /* Forgets all that was made, after memory ran out: parts of it may be missing, and there is more
  * room then. It is made again when it is asked for. */

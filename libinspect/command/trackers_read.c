@@ -130,7 +130,7 @@ static inline enum verdict verdict_of(const struct inspect_session *session, obj
   if (object == NO_OBJECT || session->heap.graph.type[object] == OBJECT_STRING)
     return VERDICT_NEVER;
   if (bitset_has(&collection->live, object)) return VERDICT_LEAKED;
-  if (session->heap.graph.incomplete) return VERDICT_UNKNOWN;
+  if (session_doubts(session, object)) return VERDICT_UNKNOWN;
   if (bitset_has(&collection->finalizer, object)) return VERDICT_FINALIZER;
   return VERDICT_GARBAGE;
 }

@@ -48,6 +48,7 @@ void graph_free(struct graph *graph) {
   free(graph->kind);
   free(graph->roots);
   free(graph->big);
+  free(graph->losses);
   *graph = (struct graph){0};
 }
 

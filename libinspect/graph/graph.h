@@ -92,6 +92,15 @@ struct graph_label_source {
   uint64_t (*elements)(void *context, object_id table);
 };
 
+/* References of an object that could not be read: they may have led to any object from `first` to
+ * before `end` that is of one of these types (1 << enum object_type). NO_OBJECT: nobody knows whose
+ * they were. Or, `is_unlisted`: the object itself hangs on the lost part of a broken list. */
+struct graph_loss {
+  object_id object, first, end;
+  uint8_t types;
+  bool is_unlisted;
+};
+
 struct graph {
   uint32_t object_count;
   uint64_t reference_count;
@@ -109,8 +118,10 @@ struct graph {
     uint64_t bytes;
   } * big; /* objects of 4 GiB and more, sorted by id               */
   size_t big_count;
-  bool incomplete; /* references were lost (damage, missing memory): what is not
-                      reached may still have been reachable                 */
+  bool incomplete;           /* references were lost (damage, missing memory): what is not
+                                reached may still have been reachable: analysis/doubt.h */
+  struct graph_loss *losses; /* which these are; none although incomplete: it is not known */
+  size_t loss_count;
   struct graph_label_source labels;
 };
 

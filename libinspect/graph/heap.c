@@ -112,7 +112,12 @@ static struct inspect_error *read_vm(struct heap *heap, size_t index, struct dis
     TRY(walk_vm(heap, index, found, work));
   }
   TRY(settle(heap, index, found));
-  return residual_explain(heap, index, found);
+  TRY(residual_explain(heap, index, found));
+  for (size_t i = found->losses_before; i < found->losses.count; i++) {
+    found->losses.items[i].first = owner->first;
+    found->losses.items[i].end = owner->first + owner->count;
+  }
+  return NULL;
 }
 
 /* ---- From discovery to the graph ------------------------------------------------------------- */
@@ -129,6 +134,9 @@ static void adopt(struct heap *heap, struct discovery *found) {
   graph->big = found->bigs.items;
   graph->big_count = found->bigs.count;
   graph->incomplete = found->incomplete;
+  if (found->forgets_losses) vector_free(&found->losses);
+  graph->losses = found->losses.items;
+  graph->loss_count = found->losses.count;
   graph->first = found->first.items;
   graph->block_first = found->block_first.items;
   vector_free(&found->problems);

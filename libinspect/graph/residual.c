@@ -331,7 +331,7 @@ static void explain_rest(struct explaining *explaining, struct discovery *found)
   explain(explaining, RESIDUAL_LIKELY,
           "not found; the process was running, so it may be a block in flight");
   if (explaining->rest < 0) return;
-  found->incomplete = true;
+  discovery_lose(found, NO_OBJECT, ALL_TYPES);
   faults_add(&explaining->vm->faults, explaining->vm->global_state,
              "bytes that the VM counts were not found; they may hold references");
 }

@@ -122,7 +122,7 @@ static const struct problem *half_stored(struct settling *settling) {
     if (result) return NULL;
     result = problem;
   }
-  if (!result || !native_works(settling->vm->source) ||
+  if (!result || !native_works(settling->vm->source) || result->address == found->broken_at ||
       source_is_missing(settling->vm->source, result->address))
     return NULL;
   return result->kind == PROBLEM_NOWHERE && is_at_block_start(settling, result) ? NULL : result;
@@ -148,6 +148,7 @@ static bool excuse(struct settling *settling, object_id object) {
   for (size_t i = 0; i < count; i++) {
     struct problem problem = found->problems.items[i];
     bool is_excused = problem.object != NO_OBJECT && problem.kind != PROBLEM_LIST &&
+                      problem.kind != PROBLEM_ROOTS &&
                       !source_is_missing(settling->vm->source, problem.address) &&
                       (object == NO_OBJECT ? found->types.items[problem.object] == OBJECT_PROTOTYPE
                                            : problem.object == object);
@@ -168,7 +169,8 @@ static bool head_is_freed(struct settling *settling, bool is_closing) {
   const struct discovery *found = settling->found;
   bool is_broken = false;
   for (size_t i = 0; i < found->problems.count; i++)
-    is_broken |= found->problems.items[i].kind == PROBLEM_LIST;
+    is_broken |= found->problems.items[i].kind == PROBLEM_LIST ||
+                 found->problems.items[i].kind == PROBLEM_ROOTS;
   return (is_closing && is_broken) ||
          (found->problems.count && block_sizes_are_kept(settling->vm) &&
           newest_object(settling->heap, (size_t)(settling->owner - settling->heap->vms), found) ==
@@ -194,7 +196,53 @@ static void settle_closing(struct settling *settling) {
              "objects had been freed, as the VM was being closed: what is left may not be them");
   found->problems.count = 0;
   found->more_problems = 0;
-  found->incomplete = true;
+  discovery_lose(found, NO_OBJECT, ALL_TYPES);
+}
+
+/* What objects of a type may refer to. */
+static uint8_t referred_types(uint8_t type) {
+  static const uint8_t types[OBJECT_TYPE_COUNT] = {
+      [OBJECT_STRING] = 0,
+      [OBJECT_TABLE] = ALL_TYPES,
+      [OBJECT_LUA_FUNCTION] = 1 << OBJECT_UPVALUE | 1 << OBJECT_PROTOTYPE,
+      [OBJECT_C_FUNCTION] = ALL_TYPES,
+      [OBJECT_USERDATA] = ALL_TYPES,
+      [OBJECT_THREAD] = ALL_TYPES,
+      [OBJECT_UPVALUE] = ALL_TYPES,
+      [OBJECT_PROTOTYPE] = 1 << OBJECT_STRING | 1 << OBJECT_PROTOTYPE};
+  return type < OBJECT_TYPE_COUNT ? types[type] : ALL_TYPES;
+}
+
+/* Which references a problem stands for. An object that has one may have lost any of its own, also
+ * without a trace; one that a list and references lead to, but is none, all of them. A reference
+ * that leads to another kind than it says may be damaged itself: nobody knows whose it is. */
+static void lose_by(struct discovery *found, const struct problem *problem) {
+  object_id object = problem->object;
+  uint8_t types =
+      referred_types(object == NO_OBJECT ? OBJECT_TYPE_COUNT : found->types.items[object]);
+  if (found->is_list_broken && types) types = ALL_TYPES; /* over an object that was not found */
+  switch (problem->kind) {
+  case PROBLEM_PART:
+  case PROBLEM_VALUES:
+  case PROBLEM_NOWHERE:
+    discovery_lose(found, object, types);
+    return;
+  case PROBLEM_KIND:
+    if (object != NO_OBJECT && found->broken_at == problem->address &&
+        found->flags.items[object] & OBJECT_DAMAGED)
+      discovery_lose(found, object, types);
+    else
+      discovery_lose(found, NO_OBJECT, ALL_TYPES);
+    return;
+  case PROBLEM_ROOTS:
+    discovery_lose(found, NO_OBJECT, ALL_TYPES);
+    return;
+  case PROBLEM_LIST:
+    if (!found->is_list_broken)
+      discovery_lose(found, NO_OBJECT, ALL_TYPES);
+    else if (object != NO_OBJECT)
+      discovery_lose(found, object, ALL_TYPES);
+  }
 }
 
 static void settle_problems(struct settling *settling) {
@@ -214,9 +262,10 @@ static void settle_problems(struct settling *settling) {
     if (problem == half) continue;
     faults_add(&settling->vm->faults, problem->address, problem->text);
     found->incomplete = true;
+    lose_by(found, problem);
   }
   settling->vm->faults.more += found->more_problems;
-  if (found->more_problems) found->incomplete = true;
+  if (found->more_problems) discovery_lose(found, NO_OBJECT, ALL_TYPES);
 }
 
 /* A table whose header was being written may have more than it says. */
@@ -229,7 +278,7 @@ static void settle_torn(struct settling *settling) {
   if (!table || settling->found->is_freed) return;
   faults_add(&settling->vm->faults, table,
              "dumped while the table was being resized; its entries could not be read");
-  settling->found->incomplete = true;
+  discovery_lose(settling->found, NO_OBJECT, ALL_TYPES);
 }
 
 /* What the global state says of the moment. */
@@ -254,7 +303,7 @@ static void settle_lost(struct settling *settling) {
                    (unsigned long long)torn->lost_entries);
   faults_add(&settling->vm->faults, torn->table,
              text ? text : "dumped while the table was being resized; entries could not be read");
-  settling->found->incomplete = true;
+  discovery_lose(settling->found, NO_OBJECT, ALL_TYPES);
 }
 
 struct inspect_error *settle(struct heap *heap, size_t index, struct discovery *found) {

@@ -22,6 +22,8 @@ struct straying {
   struct bitset dropped; /* granules of what is dropped; no words: none      */
   bool has_kept;         /* objects on no list were kept                     */
   uint64_t broken;       /* a list that does not end where it should: there  */
+  uint64_t broken_at;    /* ... and where it leads to                        */
+  bool is_other_broken;  /* it is another than that of all objects           */
   size_t hint;
 };
 
@@ -46,6 +48,8 @@ static void walk_list(struct straying *straying, enum layout_field list) {
         lua54_type((uint8_t)load_field(layout, header, GCObject_tt)) == OBJECT_TYPE_COUNT ||
         !bitset_insert(&straying->listed, granule)) {
       straying->broken = last;
+      straying->broken_at = address;
+      straying->is_other_broken |= list != global_State_allgc;
       return;
     }
     last = address;
@@ -276,11 +280,28 @@ static void fault_lists(struct straying *straying) {
   straying->found->incomplete = true;
 }
 
+/* Only what is on no list is in doubt then, as far as lists go: objects of the lost part that are
+ * reached were found by references. Lists of roots and finalizers decide more than themselves. */
+static bool doubt_unlisted(struct straying *straying) {
+  struct discovery *found = straying->found;
+  found->broken_at = straying->broken_at;
+  if (!straying->broken || straying->is_other_broken) {
+    discovery_lose(found, NO_OBJECT, ALL_TYPES);
+    return true;
+  }
+  found->is_list_broken = true;
+  for (object_id object = straying->owner->first; object < found->granules.count; object++) {
+    struct graph_loss loss = {.object = object, .is_unlisted = true};
+    if (!is_listed(straying, object) && !vector_push(&found->losses, loss)) return false;
+  }
+  return true;
+}
+
 static struct inspect_error *drop(struct straying *straying) {
   if (!walk_lists(straying)) return error_no_memory();
   if (straying->broken || strays_are_counted(straying)) {
     fault_lists(straying);
-    return NULL;
+    return doubt_unlisted(straying) ? NULL : error_no_memory();
   }
   size_t problems = straying->found->problems.count;
   object_id *names = malloc((straying->owner->count + (size_t)1) * sizeof *names);
@@ -288,7 +309,10 @@ static struct inspect_error *drop(struct straying *straying) {
     free(names);
     return error_no_memory();
   }
-  if (straying->has_kept) fault_lists(straying);
+  if (straying->has_kept) {
+    fault_lists(straying);
+    discovery_lose(straying->found, NO_OBJECT, ALL_TYPES);
+  }
   compact(straying, names);
   rename_problems(straying, problems, names);
   free(names);

@@ -86,7 +86,7 @@ static struct inspect_error *discover_list(struct reader *reader, enum layout_fi
     uint32_t granule;
     const uint8_t *header = memory_view(&reader->vm.memory, address, 2 * layout->pointer_size);
     if (!header || !may_be_listed(layout, header, flags)) {
-      reader_add_problem(reader, &(struct problem){.kind = PROBLEM_LIST,
+      reader_add_problem(reader, &(struct problem){.kind = PROBLEM_ROOTS,
                                                    .object = NO_OBJECT,
                                                    .address = address,
                                                    .text = "list of objects is broken here"});
@@ -316,6 +316,9 @@ struct inspect_error *walk_vm(struct heap *heap, size_t index, struct discovery 
   if (!walk.readers) return error_no_memory();
   owner->first = (object_id)next;
   discovery->incomplete_before = discovery->incomplete;
+  discovery->losses_before = discovery->losses.count;
+  discovery->broken_at = 0;
+  discovery->is_list_broken = false;
   owner->object_bytes = owner->coroutines = 0;
   discovery->problems.count = 0;
   discovery->more_problems = discovery->balance = discovery->moving_thread = 0;
@@ -359,6 +362,7 @@ void walk_undo(struct heap *heap, size_t index, struct discovery *discovery) {
          discovery->bigs.items[discovery->bigs.count - 1].object >= owner->first)
     discovery->bigs.count--;
   discovery->incomplete = discovery->incomplete_before;
+  discovery->losses.count = discovery->losses_before;
   owner->vm.faults.list.count = 0;
   owner->vm.faults.more = 0;
   memset(owner->vm.mode_cache, 0, sizeof owner->vm.mode_cache);
@@ -394,7 +398,14 @@ bool discovery_trim(struct discovery *discovery) {
   return true;
 }
 
+void discovery_lose(struct discovery *discovery, object_id object, uint8_t types) {
+  struct graph_loss loss = {.object = object, .types = types};
+  discovery->incomplete = true;
+  if (!vector_push(&discovery->losses, loss)) discovery->forgets_losses = true;
+}
+
 void discovery_free(struct discovery *discovery) {
+  vector_free(&discovery->losses);
   vector_free(&discovery->granules);
   vector_free(&discovery->types);
   vector_free(&discovery->flags);

@@ -13,6 +13,7 @@ enum problem_kind {
   PROBLEM_NOWHERE, /* a reference leads to where no object can be                     */
   PROBLEM_KIND,    /* a reference leads to an object of another kind, or to none      */
   PROBLEM_LIST,    /* a list leads to where no object is                              */
+  PROBLEM_ROOTS,   /* the same of a list of roots                                     */
 };
 
 struct problem {
@@ -52,6 +53,13 @@ struct discovery {
   bool has_words;
   bool incomplete;        /* references were lost ...                                          */
   bool incomplete_before; /* ... and already were when the walk of the last VM began           */
+  struct VECTOR(struct graph_loss) losses; /* which: see discovery_lose ...                    */
+  size_t losses_before;                    /* ... as many when the walk of the last VM began   */
+  bool forgets_losses;                     /* there was no room for them                       */
+  /* Of the last VM, its list of all objects: where it leads to what is none, and whether that is
+   * all that is wrong with lists. */
+  uint64_t broken_at;
+  bool is_list_broken;
 };
 
 enum {
@@ -80,6 +88,12 @@ void walk_undo(struct heap *heap, size_t index, struct discovery *discovery);
 
 /* Makes room for what a VM says that it has, in bytes; costs nothing until it is used. */
 void discovery_prepare(struct discovery *discovery, const struct heap *heap, uint64_t bytes);
+
+enum { ALL_TYPES = (1 << OBJECT_TYPE_COUNT) - 1 };
+
+/* Says that an object of the last VM (NO_OBJECT: nobody knows which) lost references to objects of
+ * these types. */
+void discovery_lose(struct discovery *discovery, object_id object, uint8_t types);
 
 /* Gives back memory that was reserved and not used, except for the end of the last row. */
 MUST_CHECK bool discovery_trim(struct discovery *discovery);

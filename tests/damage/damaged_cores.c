@@ -53,6 +53,7 @@ struct progress {
   volatile uint64_t seed; /* that it works on */
   volatile time_t since;
   uint64_t cases, statuses[3], agreed, silent, incomplete, lost, failures;
+  struct oracle_counts counts;
   double slowest;
   uint64_t slowest_seed, most_memory, most_memory_seed;
 };
@@ -115,7 +116,7 @@ static const char *ask(struct progress *progress, const struct damage *damage, u
   } else {
     *where = "verdicts";
     progress->incomplete += session->heap.graph.incomplete;
-    enum oracle_answer answer = oracle_compare(damage, session, text, size);
+    enum oracle_answer answer = oracle_compare(damage, session, &progress->counts, text, size);
     progress->agreed += answer == ORACLE_AGREES;
     progress->silent += answer == ORACLE_SILENT;
     if (answer == ORACLE_DIFFERS) wrong = text;
@@ -249,6 +250,8 @@ static uint64_t report(const struct progress *all, double seconds) {
     sum.silent += each->silent;
     sum.incomplete += each->incomplete;
     sum.lost += each->lost;
+    sum.counts.dead += each->counts.dead;
+    sum.counts.undecided += each->counts.undecided;
     sum.failures += each->failures;
     if (each->slowest > sum.slowest) {
       sum.slowest = each->slowest;
@@ -266,6 +269,8 @@ static uint64_t report(const struct progress *all, double seconds) {
   printf("  verdicts compared in %" PRIu64 ", %" PRIu64 " incomplete; no VM found in %" PRIu64
          " of the others, though only objects were hit\n",
          sum.agreed, sum.incomplete, sum.lost);
+  printf("  %.1f %% of what was garbage is unknown\n",
+         sum.counts.dead ? 100.0 * (double)sum.counts.undecided / (double)sum.counts.dead : 0.0);
   printf("  slowest: case %" PRIu64 ", %.0f ms; most memory: case %" PRIu64 ", %" PRIu64 " KB\n",
          sum.slowest_seed, 1000 * sum.slowest, sum.most_memory_seed, sum.most_memory / 1024);
   return sum.failures;

@@ -23,6 +23,8 @@ struct oracle {
   char *text;
   size_t room;
   unsigned differences;
+  const struct inspect_session *session;
+  struct oracle_counts *counts;
 };
 
 static enum state state_of(const struct collection *collection, object_id object) {
@@ -202,12 +204,18 @@ static bool is_new_root(const struct oracle *oracle, object_id object) {
 
 static void compare_object(struct oracle *oracle, object_id object) {
   const struct heap *damaged = oracle->damaged;
-  bool is_unknown = damaged->graph.incomplete;
+  object_id same_now = same(oracle->sound, damaged, object);
+  bool is_unknown =
+      same_now == NO_OBJECT ? damaged->graph.incomplete : session_doubts(oracle->session, same_now);
   enum state before = state_of(&oracle->before, object);
   enum state without = state_of(&oracle->without, object);
   enum state now = state_of(&oracle->after, same(oracle->sound, damaged, object));
   unsigned long long address = heap_address(oracle->sound, object);
   const char *type = object_type_name(oracle->sound->graph.type[object]);
+  if (!bitset_has(&oracle->is_damaged, object) && before != LIVE && now != LIVE && now != MISSING) {
+    oracle->counts->dead++;
+    oracle->counts->undecided += is_unknown;
+  }
   if (now == before || bitset_has(&oracle->is_damaged, object)) return;
   if (before == LIVE && without == LIVE) {
     bool is_told = is_unknown || damaged->vms[0].residual != 0;
@@ -258,13 +266,15 @@ static struct inspect_error *expect(struct oracle *oracle) {
 }
 
 enum oracle_answer oracle_compare(const struct damage *damage, struct inspect_session *session,
-                                  char *text, size_t size) {
+                                  struct oracle_counts *counts, char *text, size_t size) {
   if (damage->hits_state || damage->size != damage->victim->size || size == 0) return ORACLE_SILENT;
   struct oracle oracle = {.damage = damage,
                           .sound = victim_heap(damage->victim),
                           .damaged = &session->heap,
                           .before = damage->victim->session->collection,
                           .after = session->collection,
+                          .session = session,
+                          .counts = counts,
                           .text = text,
                           .room = size};
   *text = 0;

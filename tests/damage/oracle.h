@@ -4,7 +4,9 @@
  * is damaged. Objects of which both say the same keep their verdict:
  *   live in both        live, in spite of the damage
  *   dead in both        never live, unless a damaged object now refers to something that holds it;
- *                       `unknown` is allowed, as what a damaged object referred to is not known
+ *                       `unknown` is allowed (analysis/doubt.h): what a damaged object referred to
+ *                       is not known, and two cores that differ in just that look the same now.
+ *                       How often it is said is counted
  *   live in one only    live, or `unknown`: it is not said to be garbage. (Damage that leaves no
  *                       trace, one sound value in the place of another, is not known to anybody.)
  * A table whose mode was changed by the damage of something else (its metatable, a string) counts
@@ -20,9 +22,15 @@ enum oracle_answer {
   ORACLE_DIFFERS,
 };
 
+/* Objects of all comparisons so far that were dead and are; of these, the ones that are `unknown`.
+ */
+struct oracle_counts {
+  uint64_t dead, undecided;
+};
+
 /* `session` is the damaged core, collected. A sentence for each difference, some at most, goes to
  * `text`. */
 enum oracle_answer oracle_compare(const struct damage *damage, struct inspect_session *session,
-                                  char *text, size_t size);
+                                  struct oracle_counts *counts, char *text, size_t size);
 
 #endif
