@@ -8,7 +8,8 @@
  *
  * The layouts are those of <linux/elfcore.h> and fs/binfmt_elf.c; offsets follow from the word
  * size, the number of registers from the size of the note. A note that is cut off gives what is
- * whole. */
+ * whole. Segments of notes that overlap are those of an attacker, who multiplies his notes: in all
+ * no more is read than the file has bytes. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,11 +180,14 @@ static bool read_note(struct reader *reader, const struct note *note) {
 
 static bool read_all(struct reader *reader) {
   const struct image *image = reader->image;
+  uint64_t left = image->size;
   for (uint64_t i = 0; i < image->count; i++) {
     GElf_Phdr header = image_header(image, i);
     if (header.p_type != PT_NOTE || header.p_offset >= image->size) continue;
     uint64_t size = image->size - header.p_offset, position = 0;
     if (header.p_filesz < size) size = header.p_filesz;
+    if (size > left) size = left;
+    left -= size;
     const uint8_t *bytes = image->bytes + header.p_offset;
     struct note note;
     while (image_next_note(image, bytes, size, header.p_align, &position, &note))
