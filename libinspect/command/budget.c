@@ -1,7 +1,9 @@
 /* budget.c - whether there is enough memory for what a command needs, asked before it starts.
  *
  * The sizes per object were measured as the peak of whole commands, on heaps of scripts/bench; they
- * are rounded up. Whether there is enough is decided first by a bound that costs nothing. */
+ * are rounded up. A copy of the target that is in memory counts against --max-memory; what the
+ * machine has left is counted without it. Whether there is enough is decided first by a bound that
+ * costs nothing. */
 #include "command/budget.h"
 
 #include "base/available.h"
@@ -61,11 +63,12 @@ struct inspect_error *budget_check(struct inspect_session *session, enum memory_
   if (stage < budget->stage) stage = budget->stage;
   if (budget->is_checked[stage]) return NULL;
   heap_bound(heap, &estimate);
+  uint64_t copied = budget->limit ? session->source->copied_bytes : 0;
   uint64_t limit = budget->limit ? budget->limit : memory_available("");
   if (!budget->limit && limit < SMALL) limit = SMALL;
-  if (need_of(heap, &estimate, stage) > limit) {
+  if (need_of(heap, &estimate, stage) > limit - (copied < limit ? copied : limit)) {
     heap_estimate(heap, &estimate);
-    uint64_t room = limit;
+    uint64_t room = limit - (copied < limit ? copied : limit);
     if (!budget->limit) room += used_by(session, &estimate);
     uint64_t need = need_of(heap, &estimate, stage);
     if (need > room) {
@@ -73,11 +76,13 @@ struct inspect_error *budget_check(struct inspect_session *session, enum memory_
       arena_init(&arena);
       struct inspect_error *error = error_create(
           INSPECT_ERROR_NO_MEMORY, offer(session, &estimate, stage, room, &arena),
-          "%s%s about %s of memory besides the core, and %s",
-          budget->command ? budget->command : "this", budget->command ? " takes" : " takes",
-          shown(&arena, need),
+          "%s takes about %s of memory besides the core%s, and %s",
+          budget->command ? budget->command : "this", shown(&arena, need),
+          copied ? arena_printf(&arena, " and %s for the copy of it that is in memory",
+                                shown(&arena, copied))
+                 : "",
           arena_printf(&arena, budget->limit ? "--max-memory allows %s" : "%s can be had",
-                       shown(&arena, room)));
+                       shown(&arena, room + copied)));
       arena_free(&arena);
       return error;
     }

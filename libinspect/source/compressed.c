@@ -16,9 +16,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -235,6 +237,10 @@ static struct inspect_error *map_contents(const struct unpacking *unpacking,
   void *mapped = mmap(NULL, (size_t)unpacking->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE,
                       unpacking->file, 0);
   if (mapped == MAP_FAILED) return no_room(unpacking, strerror(errno));
+  struct statfs system;
+  if (fstatfs(unpacking->file, &system) == 0 &&
+      (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC))
+    result->in_memory = unpacking->stored;
   result->bytes = mapped;
   result->size = unpacking->size;
   return NULL;

@@ -11,8 +11,9 @@
 struct decompressed {
   const uint8_t *bytes;
   uint64_t size;
-  struct text fault; /* why nothing follows, escaped: the stream is cut off or damaged; empty if it
-                        was read to its end. Free it with vector_free. */
+  uint64_t in_memory; /* bytes of them that take memory, as temporary files lie there (tmpfs) */
+  struct text fault;  /* why nothing follows, escaped: the stream is cut off or damaged; empty if it
+                         was read to its end. Free it with vector_free. */
 };
 
 /* "zstd", "xz", ...: how the file is compressed, by its first bytes; NULL: in no known way. */

@@ -195,6 +195,7 @@ static struct inspect_error *unpack(struct source *source, const char *path, con
   if (!error) error = decompress(packed, packed_size, name.items, unpacking, &contents);
   munmap((void *)(uintptr_t)packed, (size_t)packed_size);
   source->elf->image = (struct image){.bytes = contents.bytes, .size = contents.size};
+  source->copied_bytes = contents.in_memory;
   if (!error && contents.fault.count) {
     source->ends_early = arena_copy(&source->arena, contents.fault.items, contents.fault.count);
     if (!source->ends_early) error = error_no_memory();

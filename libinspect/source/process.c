@@ -81,6 +81,7 @@ static struct inspect_error *read_now(struct source *source, int64_t pid,
   struct source_process *process = source->process;
   TRY(make_plan(pid, pid != source->pid, &process->maps, &process->plan));
   TRY(process_check_room(source->name, process->plan.bytes));
+  source->copied_bytes = process->plan.bytes;
   TRY(process_place_plan(&process->plan, old));
   bool is_tracer = process->how != INSPECT_SNAPSHOT_NONE && process->how != INSPECT_SNAPSHOT_HELD;
   return process_copy(pid, &process->plan, &process->gaps, is_tracer ? NULL : process->work,

@@ -136,6 +136,7 @@ static struct inspect_error *open_remote(struct source *source,
   TRY(read_machine(source));
   TRY(process_make_plan(&remote->maps, -1, &remote->plan));
   TRY(process_check_room(source->name, remote->plan.bytes));
+  source->copied_bytes = remote->plan.bytes;
   TRY(process_place_plan(&remote->plan, NULL));
   remote->host.regions = NULL; /* the caller's, and not needed any more */
   return source_keep_mappings(source, &remote->maps) ? NULL : error_no_memory();

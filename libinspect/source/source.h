@@ -69,6 +69,9 @@ struct source {
   uint64_t missing_bytes;          /* sum of the gaps */
   uint64_t left_out_bytes;         /* of writable memory of no file that the dump does not hold, as
                                       the process's coredump_filter or its own wish left it out */
+  uint64_t copied_bytes;           /* of the machine's memory that a copy of the target takes: of a
+                                      process, or of a compressed core if temporary files lie in
+                                      memory */
   struct source_mapping *mappings; /* sorted */
   size_t mapping_count;
   struct source_thread *threads;

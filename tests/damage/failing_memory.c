@@ -170,6 +170,10 @@ static void check_from(const char *line, size_t every, size_t first) {
     }
 }
 
+/* Of the leak sanitizer, where there is one: whether it found leaks, which it prints. It looks on
+ * its own only when a program ends by exit(). */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
 /* In processes of their own: one that crashes is told, and the next goes on behind. */
 static size_t check_line(const char *line, size_t every, size_t first) {
   for (size_t number = 1 + first % every;; number = progress->number + every) {
@@ -178,6 +182,8 @@ static size_t check_line(const char *line, size_t every, size_t first) {
     pid_t child = fork();
     if (!child) {
       check_from(line, every, number);
+      if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
+        tell(line, progress->number, false, "the leak sanitizer has found leaks");
       fflush(stdout);
       _exit(0);
     }

@@ -122,3 +122,27 @@ def test_brief_leaks(core):
     page = inspect(core, "leaks", "--brief", "--all").stdout
     for word in ("cut check", "~~~", "only holder", " retained"):
         assert word not in page
+
+
+def test_the_copy_of_a_process_counts(tmp_path):
+    """And that of a compressed core, where temporary files lie in memory."""
+    script = tmp_path / "large.lua"
+    script.write_text('text = ("x"):rep(50000000) print("READY") io.read()')
+    process = subprocess.Popen(
+        ["lua5.4", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env=clean_environment(),
+    )
+    try:
+        assert process.stdout.readline() == "READY\n"
+        target = ["-p", str(process.pid), "--snapshot=none", "states"]
+        result = inspect(*target, "--max-memory", "60M")
+        if "permitted" in result.stderr:
+            pytest.skip("processes cannot be read here")
+        assert result.returncode == 2
+        assert re.search(r"and 5\d\.\d MB for the copy of it that is in", result.stderr)
+        assert inspect(*target, "--max-memory", "100M").returncode == 0
+    finally:
+        process.communicate("\n")

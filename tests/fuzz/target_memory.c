@@ -1,5 +1,6 @@
 /* target_memory.c - the memory of a core: detection, the loaders of all kinds of objects, the walk,
  * and the analyses, each of a sound core with patches (patches.h). */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,7 +178,9 @@ const struct fuzz_target fuzz_walk = {
     .name = "walk", .run = run_walk, .mutate = patches_mutate, .memory = 1};
 
 static void must(const char *wrong) {
-  if (wrong) abort();
+  if (!wrong) return;
+  fprintf(stderr, "%s\n", wrong);
+  abort();
 }
 
 /* Two commands, chosen by the input itself. */
