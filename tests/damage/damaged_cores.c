@@ -44,7 +44,7 @@ enum {
   MOST_SECONDS = IS_SANITIZED ? 5 : 1, /* of CPU time, for a case */
   HANGS = 30,                          /* seconds: it will not end */
   FACTOR = 4,                          /* memory over the core's size ... */
-  FLOOR = 1 << 20,                     /* ... of a core not smaller than that */
+  FLOOR = VICTIM_MOST_BYTES,           /* ... of a core not smaller than that */
   MOST_TOLD = 20,                      /* failures told by one worker */
 };
 
