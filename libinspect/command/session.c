@@ -155,15 +155,18 @@ static struct inspect_error *no_vm(const struct inspect_session *session) {
   else
     snprintf(described, sizeof described, "no debug info for lua_newstate at hand");
   const char *missing = source_missing_hint(session->source);
+  const char *machine = source_untested_machine(session->source);
   return error_create(
       INSPECT_ERROR_TARGET,
       missing ? missing
               : "a Lua 5.4 or 5.5 with changed structures is read with --layout FILE, which "
                 "`lua-inspect layout EXE` writes from an unstripped build of it; other Luas (5.1, "
                 "LuaJIT) are not read",
-      "no Lua 5.4 or 5.5 was found in %s: %zu MB of writable memory searched; tried: %s%s%s%zu "
+      "no Lua 5.4 or 5.5 was found in %s%s%s: %zu MB of writable memory searched; tried: %s%s%s%zu "
       "canned layouts; %s",
-      source->name, (size_t)(session->heap.map.granule_count * source->pointer_size / 1000000),
+      source->name, machine ? ", of a processor on which this was never tested: " : "",
+      machine ? machine : "",
+      (size_t)(session->heap.map.granule_count * source->pointer_size / 1000000),
       session->given ? "the layout " : "", session->given ? session->given->name : "",
       session->given ? ", " : "", search->canned, described);
 }

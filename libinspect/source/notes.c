@@ -58,6 +58,21 @@ static const struct register_layout *layout_of(unsigned machine, bool is_64) {
   return NULL;
 }
 
+const char *source_untested_machine(const struct source *source) {
+  static const struct {
+    unsigned machine;
+    const char *name; /* NULL: Lua's of this machine are tested */
+  } machines[] = {{EM_X86_64, NULL},     {EM_386, NULL},
+                  {EM_AARCH64, NULL},    {EM_ARM, NULL},
+                  {EM_S390, NULL},       {EM_PPC64, NULL},
+                  {EM_MIPS, NULL},       {EM_NONE, NULL},
+                  {EM_RISCV, "RISC-V"},  {EM_PPC, "32-bit PowerPC"},
+                  {EM_SPARCV9, "SPARC"}, {258, "LoongArch"}};
+  for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
+    if (machines[i].machine == source->machine) return machines[i].name;
+  return "a processor not known to it";
+}
+
 void source_name_registers(const struct source *source, struct source_thread *thread) {
   const struct register_layout *layout = layout_of(source->machine, source->pointer_size == 8);
   if (layout && layout->stack_pointer < thread->register_count)

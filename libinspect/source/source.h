@@ -150,6 +150,9 @@ const char *source_cut_causes(const struct source *source);
  * no memory for words). In the source's arena. */
 const char *source_missing_hint(struct source *source);
 
+/* What processor the target ran on, if Lua was never read from one such; else NULL. Static. */
+const char *source_untested_machine(const struct source *source);
+
 /* The mapped file that covers the address, or NULL. */
 const struct source_mapping *source_mapping_at(const struct source *source, uint64_t address);
 

@@ -60,6 +60,16 @@ def test_unreadable_file(tmp_path, text_file):
     check_refused(inspect(text_file, "leaks"))
 
 
+def test_core_of_a_machine_that_was_never_tested(foreign_core, tmp_path):
+    """A sentence that says which; the same Lua structures may do on it."""
+    other = bytearray(foreign_core.read_bytes())
+    other[18:20] = (243).to_bytes(2, "little")  # e_machine: EM_RISCV
+    (tmp_path / "riscv.core").write_bytes(other)
+    result = inspect(tmp_path / "riscv.core", "leaks")
+    check_refused(result)
+    assert "of a processor on which this was never tested: RISC-V" in result.stderr
+
+
 def test_core_without_lua(foreign_core):
     check_refused(inspect(foreign_core, "leaks"))
 
