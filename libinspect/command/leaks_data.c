@@ -86,31 +86,49 @@ static void entry_row(void *context, size_t index, struct data *row) {
                 : cell_null());
 }
 
+/* Chains are long where lists are, and as many as causes: so rows are made one by one. */
+struct cause_rows {
+  struct command_context context; /* a copy: its arena is a row's */
+  const struct leaks *leaks;
+  const size_t *chosen; /* positions in leaks->causes */
+};
+
+static void cause_row(void *context, size_t index, struct data *row) {
+  struct cause_rows *rows = context;
+  const struct leaks *leaks = rows->leaks;
+  const struct leak_cause *mine = &leaks->causes.items[rows->chosen[index]];
+  const struct cause *cause = mine->cause;
+  struct arena arena;
+  arena_init(&arena);
+  rows->context.arena = &arena;
+  data_cell(row, "vm", cell_plain(mine->vm + 1));
+  data_cell(row, "number", cell_plain(mine->group + 1));
+  data_cell(row, "vms_with_it", cell_count(leaks->groups.items[mine->group].vms));
+  data_cell(row, "fingerprint", fingerprint(&arena, cause->fingerprint));
+  data_cell(row, "count", cell_count(cause->count));
+  data_cell(row, "retained_bytes",
+            leaks->has_retained ? cell_bytes(cause->retained_bytes) : cell_null());
+  data_cell(row, "pattern", cell_words(cause->pattern));
+  struct data *chain = data_array(row, "chain");
+  size_t suspect =
+      chain_to_data(&rows->context, chain, &cause->chain, leaks->search.from, cause->suspect);
+  data_cell(row, "suspect", cause->suspect ? cell_plain(suspect) : cell_null());
+  data_cell(row, "only_holder_of",
+            cause->suspect ? cell_count(cause->only_holder_of) : cell_null());
+  data_cell(row, "cut_frees",
+            cause->cut_frees != SIZE_MAX ? cell_count(cause->cut_frees) : cell_null());
+  arena_free(&arena);
+}
+
 void leaks_causes_to_data(struct command_context *context, const struct leaks *leaks) {
-  struct data *list = data_array(context->data, "causes");
-  for (size_t i = 0;
-       i < leaks->causes.count && !document_stops(context->document, i, leaks->causes.count); i++) {
-    const struct leak_cause *mine = &leaks->causes.items[i];
-    const struct cause *cause = mine->cause;
-    if (!leaks_selects(context->options, mine)) continue;
-    struct data *row = data_object(list, NULL);
-    data_cell(row, "vm", cell_plain(mine->vm + 1));
-    data_cell(row, "number", cell_plain(mine->group + 1));
-    data_cell(row, "vms_with_it", cell_count(leaks->groups.items[mine->group].vms));
-    data_cell(row, "fingerprint", fingerprint(context->arena, cause->fingerprint));
-    data_cell(row, "count", cell_count(cause->count));
-    data_cell(row, "retained_bytes",
-              leaks->has_retained ? cell_bytes(cause->retained_bytes) : cell_null());
-    data_cell(row, "pattern", cell_words(cause->pattern));
-    struct data *chain = data_array(row, "chain");
-    size_t suspect =
-        chain_to_data(context, chain, &cause->chain, leaks->search.from, cause->suspect);
-    data_cell(row, "suspect", cause->suspect ? cell_plain(suspect) : cell_null());
-    data_cell(row, "only_holder_of",
-              cause->suspect ? cell_count(cause->only_holder_of) : cell_null());
-    data_cell(row, "cut_frees",
-              cause->cut_frees != SIZE_MAX ? cell_count(cause->cut_frees) : cell_null());
-  }
+  struct cause_rows *rows = arena_alloc(context->arena, sizeof *rows);
+  size_t *chosen = arena_alloc(context->arena, leaks->causes.count * sizeof *chosen + 1);
+  size_t count = 0;
+  if (!rows || !chosen) return;
+  for (size_t i = 0; i < leaks->causes.count; i++)
+    if (leaks_selects(context->options, &leaks->causes.items[i])) chosen[count++] = i;
+  *rows = (struct cause_rows){.context = *context, .leaks = leaks, .chosen = chosen};
+  data_rows(context->data, "causes", count, cause_row, rows);
 }
 
 static void data_weak(struct command_context *context, const struct leaks *leaks) {
