@@ -87,6 +87,14 @@ static void take_diagnostic(void *context, const char *text, size_t size) {
   if (!output->wrong) output->wrong = text_fault(text, size);
 }
 
+static size_t most_output;
+
+size_t command_most_output(void) {
+  size_t most = most_output;
+  most_output = 0;
+  return most;
+}
+
 const char *command_run(struct inspect_session *session, const char *line, int *status) {
   struct inspect_invocation *invocation = NULL;
   struct output output = {0};
@@ -106,6 +114,7 @@ const char *command_run(struct inspect_session *session, const char *line, int *
   if (strstr(line, "--json")) output.parser = yajl_alloc(NULL, NULL, NULL);
   struct inspect_io io = {.context = &output, .output = take_output, .diagnostic = take_diagnostic};
   *status = inspect_invocation_run(invocation, session, &io);
+  if (output.bytes > most_output) most_output = output.bytes;
   if (output.parser) {
     if (!output.wrong && output.bytes && yajl_complete_parse(output.parser) != yajl_status_ok)
       output.wrong = "the JSON is not valid";

@@ -11,6 +11,10 @@
  * (static). `*status` is the exit status. */
 const char *command_run(struct inspect_session *session, const char *line, int *status);
 
+/* The most bytes that a command has written since the last call: an answer is as long as what it
+ * tells, and takes memory until it is written. */
+size_t command_most_output(void);
+
 /* Command lines by number, NULL past the last; `other_core` is put in where a line has %s. */
 const char *command_line(size_t number);
 

@@ -3,7 +3,8 @@
  *
  * Case N damages the core number N modulo their number, by N alone. What must hold of each:
  *   it ends: by no signal, with status 0, 1 or 2, in a second of CPU time (in sanitized builds
- *   five), with at most FACTOR times the core's size of memory, and with none of that left over
+ *   five), with at most FACTOR times the core's size of memory and twice what it writes, and with
+ *   none of that left over
  *   what comes out is UTF-8 without control characters, or valid JSON
  *   what is not damaged is told as before (oracle.h)
  * A case that fails is told with its number and what was damaged; its core goes into FOLDER.
@@ -151,6 +152,7 @@ static void run_case(struct progress *progress, uint64_t seed) {
   const char *wrong = ask(progress, &damage, seed, text, sizeof text, &where);
   double took = cpu_seconds() - begun;
   uint64_t memory = meter_most(), limit = FACTOR * (victim->size > FLOOR ? victim->size : FLOOR);
+  limit += 2 * command_most_output();
   if (!wrong && took > MOST_SECONDS) wrong = "takes too long";
   if (!wrong && memory > limit) wrong = "takes too much memory";
   if (!wrong && meter_now()) wrong = "memory is left over";

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "commands.h"
 #include "meter.h"
 
 enum { MOST_SECONDS = 1, FACTOR = 4, FLOOR = 256 << 10 };
@@ -29,7 +30,7 @@ void fuzz_run(const struct fuzz_target *target, const uint8_t *bytes, size_t siz
   target->run(bytes, size);
   double took = cpu_seconds() - begun;
   size_t core = target->memory > size ? target->memory : size;
-  size_t most = FACTOR * (core > FLOOR ? core : FLOOR);
+  size_t most = FACTOR * (core > FLOOR ? core : FLOOR) + 2 * command_most_output();
   if (took > MOST_SECONDS) fprintf(stderr, "%s: it took %.1f s\n", target->name, took);
   if (target->memory && meter_most() > most)
     fprintf(stderr, "%s: it took %zu bytes of memory\n", target->name, meter_most());
