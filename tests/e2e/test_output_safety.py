@@ -34,6 +34,7 @@ COMMANDS = [
     "tables --waste",
     "states -v",
     "bt --all --locals",
+    "bt --native --locals",
     "coroutines",
     "coroutines --by status",
     "gc",

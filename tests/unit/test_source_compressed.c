@@ -156,15 +156,17 @@ static void test_no_core_in_it(void **state) {
 static void test_limit(void **state) {
   (void)state;
   make_core();
-  struct source *source;
-  size_t size = compress(&formats[0], core.bytes, core.size, packed);
-  struct source_unpacking unpacking = {.most_bytes = core.size - 1};
-  check_error(open_packed(packed, size, &unpacking, &source), INSPECT_ERROR_TARGET,
-              "holds more than 0 MB", "--max-decompressed");
-  assert_null(source);
-  unpacking.most_bytes = core.size;
-  assert_null(open_packed(packed, size, &unpacking, &source));
-  source_close(source);
+  for (size_t i = 0; i < FORMATS; i++) {
+    struct source *source;
+    size_t size = compress(&formats[i], core.bytes, core.size, packed);
+    struct source_unpacking unpacking = {.most_bytes = core.size - 1};
+    check_error(open_packed(packed, size, &unpacking, &source), INSPECT_ERROR_TARGET,
+                "holds more than 0 MB", "--max-decompressed");
+    assert_null(source);
+    unpacking.most_bytes = core.size;
+    assert_null(open_packed(packed, size, &unpacking, &source));
+    source_close(source);
+  }
 }
 
 static bool stop(void *context, const char *phase, double share) {
