@@ -73,7 +73,8 @@ static bool marks_matter(const struct vm *vm) {
 struct inspect_error *gc_report_vm(struct command_context *context, size_t index,
                                    bool diagnosis_only, struct gc_report *report) {
   struct heap_vm *owner = &context->session->heap.vms[index];
-  *report = (struct gc_report){.index = index, .owner = owner};
+  *report = (struct gc_report){
+      .index = index, .owner = owner, .is_incomplete = context->session->heap.graph.incomplete};
   enum stop_form form;
   TRY(find_stop_form(context, index, &form));
   if (!collector_load(&owner->vm, form, &report->collector))

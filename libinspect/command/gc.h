@@ -26,6 +26,7 @@ struct gc_report {
   struct gc_tally marked;    /* gray or black in this cycle, fixed ones apart     */
   struct gc_tally frees;     /* what a full collection would free                 */
   struct gc_tally old_frees; /* the old ones of them                           */
+  bool is_incomplete;        /* references were lost: more or less may be in use     */
   const char *sentences[MOST_SENTENCES];
   size_t sentence_count;
 };

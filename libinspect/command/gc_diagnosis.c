@@ -99,7 +99,11 @@ static void say_phase(const struct writer *writer) {
 
 static void say_full(const struct writer *writer) {
   const struct gc_tally *frees = &writer->report->frees;
-  if (frees->objects)
+  if (writer->report->is_incomplete)
+    say(writer,
+        "what a full collection now would free is not known: a part of the heap could not be "
+        "read");
+  else if (frees->objects)
     say(writer, "full collection now would free %s (%s, %s)", share(writer, frees->bytes),
         bytes(writer, frees->bytes), objects(writer, frees->objects));
   else

@@ -148,6 +148,7 @@ def judge(core, leaks):
     if vm["missing_bytes"]:
         assert vm["missing_bytes"] == vm["residual_bytes"]
         assert "VM 1 lacks " in page and f" of memory are cut off" in page
+        assert "would free is not known" in " ".join(inspect(core, "gc").stdout.split())
         assert not any(entry["verdict"] == "garbage" for entry in leaks["entries"])
     else:
         assert "no VM has anything there" in page
