@@ -14,6 +14,7 @@
  * would write into an object file to relocate it. */
 #include "source/unwind.h"
 
+#include <dwarf.h>
 #include <elfutils/libdwfl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,7 +285,8 @@ struct unwinding {
   size_t most;
   struct source_stack *stack;
   bool has_no_memory;
-  bool is_cut; /* the end is known already */
+  bool is_cut;         /* the end is known already                            */
+  bool lacks_a_caller; /* of the last frame: its return address is in no memory */
 };
 
 static int stop(struct unwinding *unwinding, enum source_stack_end end) {
@@ -293,17 +295,34 @@ static int stop(struct unwinding *unwinding, enum source_stack_end end) {
   return DWARF_CB_ABORT;
 }
 
-/* Whether a table describes the code. */
-static bool has_table(Dwfl_Module *module, uint64_t code) {
+/* What a table says of the code, to be freed; NULL if none describes it. */
+static Dwarf_Frame *table_of(Dwfl_Module *module, uint64_t code) {
   Dwarf_Addr bias;
   for (unsigned i = 0; i < 2; i++) {
     Dwarf_CFI *table = (i ? dwfl_module_dwarf_cfi : dwfl_module_eh_cfi)(module, &bias);
     Dwarf_Frame *frame = NULL;
-    if (!table || dwarf_cfi_addrframe(table, code - bias, &frame) != 0) continue;
-    free(frame);
-    return true;
+    if (table && dwarf_cfi_addrframe(table, code - bias, &frame) == 0) return frame;
   }
-  return false;
+  return NULL;
+}
+
+/* Whether the frame's return address should lie in memory and that memory is missing. libdwfl takes
+ * such a frame for the outermost. Tables of compilers place the address at a distance from the
+ * frame's own (CFA), which is at a distance from a register. */
+static bool lacks_return_address(const struct source *source, Dwfl_Frame *state,
+                                 Dwarf_Frame *frame) {
+  Dwarf_Op memory[3], *place, *base;
+  size_t place_count, base_count;
+  Dwarf_Word origin;
+  int number = dwarf_frame_info(frame, NULL, NULL, NULL);
+  if (dwarf_frame_register(frame, number, memory, &place, &place_count) != 0 || !place_count ||
+      dwarf_frame_cfa(frame, &base, &base_count) != 0 || base_count != 1 ||
+      place[0].atom != DW_OP_call_frame_cfa || base[0].atom != DW_OP_bregx ||
+      dwfl_frame_reg(state, (unsigned)base[0].number, &origin) != 0)
+    return false;
+  uint64_t address = origin + base[0].number2;
+  if (place_count > 1 && place[1].atom == DW_OP_plus_uconst) address += place[1].number;
+  return !source_view(source, address, source->pointer_size);
 }
 
 /* Why no table speaks for the code. */
@@ -353,8 +372,11 @@ static int take_frame(Dwfl_Frame *state, void *context) {
     return stop(unwinding, STACK_END_UNREADABLE);
   uint64_t code = frame.is_exact ? frame.pc : frame.pc - 1;
   Dwfl_Module *module = dwfl_addrmodule(unwinding->source->elf->unwind->dwfl, code);
-  bool is_described = module && has_table(module, code);
+  Dwarf_Frame *table = module ? table_of(module, code) : NULL;
+  bool is_described = table != NULL;
   if (is_described) frame.start = function_start(module, code);
+  unwinding->lacks_a_caller = is_described && lacks_return_address(unwinding->source, state, table);
+  free(table);
   if (!vector_push(&stack->frames, frame)) {
     unwinding->has_no_memory = true;
     return DWARF_CB_ABORT;
@@ -378,6 +400,7 @@ struct inspect_error *source_unwind(struct source *source, const struct source_t
   source->elf->unwind->thread = thread;
   int status = dwfl_getthread_frames(source->elf->unwind->dwfl, 1, take_frame, &unwinding);
   if (unwinding.has_no_memory) return error_no_memory();
-  if (!unwinding.is_cut) stack->end = status ? STACK_END_UNREADABLE : STACK_END_OUTERMOST;
+  bool is_torn = status || unwinding.lacks_a_caller;
+  if (!unwinding.is_cut) stack->end = is_torn ? STACK_END_UNREADABLE : STACK_END_OUTERMOST;
   return NULL;
 }

@@ -8,11 +8,13 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import time
 
 import pytest
 
+from debian_lua import Suites, Unavailable
 from minicore import write_core
 from support import ROOT, clean_environment, document, gcore, inspect
 
@@ -35,11 +37,12 @@ def line_that_hangs(form):
 class Hung:
     """A process that hangs."""
 
-    def __init__(self, form, inside, lua="lua5.4"):
-        if not shutil.which(lua):
-            pytest.skip(f"{lua} is not installed")
+    def __init__(self, form, inside, *lua):
+        lua = lua or ["lua5.4"]
+        if not shutil.which(lua[0]):
+            pytest.skip(f"{lua[0]} is not installed")
         self.process = subprocess.Popen(
-            [lua, SCRIPT.name, form, inside],
+            [*lua, SCRIPT.name, form, inside],
             cwd=SCRIPT.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -205,6 +208,28 @@ def test_process(form, how):
     assert not list(misplaced(thread))
 
 
+@pytest.mark.skipif(
+    not os.environ.get("LUA_INSPECT_LONG"), reason="downloads: scripts/test --long"
+)
+@pytest.mark.parametrize("form", ["read", "loop"])
+def test_32_bits(form, tmp_path):
+    """i386: also through the kernel's own code, which a blocked thread is in."""
+    try:
+        release = Suites(ROOT / "build" / "suites", "i386").release("5.4.4")
+    except Unavailable as error:
+        pytest.skip(f"Lua for i386 cannot be had, or run: {error}")
+    core = tmp_path / "i386.core"
+    with Hung(form, "all", *release.command) as process:
+        gcore(process, core)
+    (thread,) = document(core, "bt", "--native")["native"]
+    assert thread["doubt"] is None and thread["end"] is None
+    calls = [row["call"] for row in thread["rows"] if row["call"]]
+    first = next(call for call in calls if call["line"])
+    found = first["line"] == line_that_hangs(form)
+    assert found or first["approximate"]  # it has few registers, and keeps no copies
+    assert len([row for row in thread["rows"] if row["frame"]]) > 30
+
+
 def test_without_registers(tmp_path):
     """What the dump does not hold is not made up."""
     core = tmp_path / "bare.core"
@@ -233,6 +258,60 @@ def test_without_files(tmp_path):
     assert texts[0] == "[C]: in function 'io.read'"
     page = inspect(core, "bt", "--native").stdout
     assert "is not certain" in page and page.index("C frames\n") < page.index("io.read")
+
+
+def with_less_of_the_stack(core, share):
+    """The core's bytes, with so much of the native stack, from its deep end on."""
+    content = bytearray(core)
+    first, size, count = struct.unpack_from("<Q", core, 32) + struct.unpack_from(
+        "<HH", core, 54
+    )
+    for at in range(first, first + size * count, size):
+        _, _, _, start, _, length = struct.unpack_from("<IIQQQQ", core, at)
+        if 0x7FF000000000 <= start < 1 << 47 and length > 1 << 16:
+            struct.pack_into("<Q", content, at + 32, length * share // 64)
+    return bytes(content)
+
+
+def test_missing_stack(hung_core, tmp_path):
+    """However little of the stack is there: what is told of it is told of the whole one as well."""
+    core = hung_core("read", "all")
+    (known,) = document(core, "bt", "--native")["native"]
+    frames = [row["frame"]["pc"] for row in known["rows"] if row["frame"]]
+    calls = [row["call"]["text"] for row in known["rows"] if row["call"]]
+    counts = set()
+    for share in range(65):
+        cut = tmp_path / f"cut{share}.core"
+        cut.write_bytes(with_less_of_the_stack(core.read_bytes(), share))
+        answer = document(cut, "bt", "--native")
+        (thread,) = answer["native"]
+        found = [row["frame"]["pc"] for row in thread["rows"] if row["frame"]]
+        told = [row["call"]["text"] for row in thread["rows"] if row["call"]]
+        if not told:  # then nothing says on which native thread they run
+            stacks = answer["stacks"]
+            told = [frame["text"] for stack in stacks for frame in stack["frames"]]
+        assert found and found == frames[: len(found)]
+        assert len(found) == len(frames) or thread["end"]
+        assert sorted(told) == sorted(calls)
+        assert told == calls or thread["doubt"]
+        counts.add(len(found))
+        cut.unlink()
+    assert len(counts) > 3 and len(frames) in counts
+
+
+@pytest.mark.parametrize("share", range(1, 24, 4))
+def test_cut_cores(hung_core, tmp_path, share):
+    """gcore writes registers last: without them there are the calls alone."""
+    whole = hung_core("loop", "all").read_bytes()
+    cut = tmp_path / "cut.core"
+    cut.write_bytes(whole[: len(whole) * share // 24])
+    result = inspect(cut, "bt", "--native", "--json")
+    assert result.returncode in (0, 2), result.stderr
+    answer = json.loads(result.stdout)
+    if result.returncode == 2:
+        assert answer["error"]["message"] and answer["error"]["hint"]
+    else:
+        assert answer["native"] == [] and answer["stacks"]
 
 
 def test_one_thread(hung_core):
