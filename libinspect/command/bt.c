@@ -308,6 +308,7 @@ struct inspect_error *command_bt(struct command_context *context) {
                              .lines = {.session = session, .arena = context->arena},
                              .left = options->limit ? options->limit : DEFAULT_LIMIT};
   TRY(find_threads(all));
+  context->is_without_collection = true;
   describe_target(context, false);
   TRY(partial_if_interrupted(context, options->object ? show_one(all, object) : show_all(all)));
   page_next(all);

@@ -153,6 +153,7 @@ struct command_context {
                    and returns NULL has done its part; of one that returns that error what is
                    known of the target is shown (describe_interrupted)                         */
   bool is_described; /* by describe_target                                                     */
+  bool is_without_collection; /* none is told of, though one may have been computed before */
   /* Called with `state` after rendering: for what data_rows and the like still need. */
   void (*release)(void *state);
   void *state;

@@ -169,8 +169,8 @@ static void data_vm(struct command_context *context, struct data *vms, size_t in
   data_cell(vm, "layout_name", cell_words(owner->vm.layout->name));
   bool counted = !brief && session->is_built;
   uint64_t objects = 0, bytes = 0;
-  bool collected = counted && session->is_collected && context->options->json &&
-                   count_live(context, owner, &objects, &bytes);
+  bool collected = counted && session->is_collected && !context->is_without_collection &&
+                   context->options->json && count_live(context, owner, &objects, &bytes);
   data_cell(vm, "coroutines", counted ? cell_count(owner->coroutines) : cell_null());
   data_cell(vm, "heap_bytes", cell_bytes(owner->vm.heap_bytes));
   data_cell(vm, "objects", counted ? cell_count(owner->count) : cell_null());
