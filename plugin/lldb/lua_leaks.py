@@ -53,11 +53,24 @@ def mapped_cores() -> Tuple[List[str], bool]:
     return paths, are_some_gone
 
 
-def core_path(process: Any) -> str:
+def modules_held(debugger: Any) -> Dict[str, int]:
+    """How often lldb refers to each module that it has in memory: cores are modules, too, and one
+    that is no longer loaded stays, with a reference less."""
+    result = lldb.SBCommandReturnObject()
+    debugger.GetCommandInterpreter().HandleCommand(
+        "target modules list -g -r -f", result
+    )
+    listed = re.findall(
+        r"^\[ *\d+\] \{(\d+)\} (.*?) *$", result.GetOutput() or "", re.M
+    )
+    return {os.path.realpath(path): int(count) for count, path in listed}
+
+
+def core_path(process: Any, debugger: Any) -> str:
     """The file of a core that is loaded; lldb tells it from version 17 on.
 
-    Before that it is one of those that lldb has mapped. When there are several, it is the one that
-    holds the memory that lldb shows.
+    Before that it is one of those that lldb has mapped, or read if it is tiny. When there are
+    several, it is the one that holds the memory that lldb shows; of copies the one that is in use.
     """
     if hasattr(process, "GetCoreFile"):
         return str(process.GetCoreFile().fullpath)
@@ -67,6 +80,10 @@ def core_path(process: Any) -> str:
         return process.ReadMemory(address, size, error) or b""
 
     paths, are_some_gone = mapped_cores()
+    if len(paths) != 1 or are_some_gone:
+        held = modules_held(debugger)
+        paths += [path for path in held if path not in paths and is_core(path)]
+        paths.sort(key=lambda path: -held.get(path, 0))
     if len(paths) > 1 or are_some_gone:
         paths = [path for path in paths if same_memory(path, read)]
     if paths:
@@ -187,7 +204,8 @@ class LldbHost:
     def target(self) -> Target:
         target = self.debugger.GetSelectedTarget()
         process = target.GetProcess()
-        if not process.IsValid() or not process.GetProcessID():
+        is_core_loaded = process.IsValid() and process.GetPluginName() == "elf-core"
+        if not is_core_loaded and not process.GetProcessID():  # 0 without a process
             core = None if target.IsValid() else core_argument()
             if core is not None:
                 return Target(core, sysroot=self._sysroot())
@@ -197,8 +215,8 @@ class LldbHost:
                 "or `process attach -p PID` to a process",
             )
         exe, sysroot = program(target), self._sysroot()
-        if process.GetPluginName() == "elf-core":
-            return Target(core_path(process), exe=exe, sysroot=sysroot)
+        if is_core_loaded:  # its number may not be in the core
+            return Target(core_path(process, self.debugger), exe=exe, sysroot=sysroot)
         check_stands_still(process)
         remote = "" if is_local(process) else f"remote {process.GetUniqueID()} "
         pid, stops = process.GetProcessID(), process.GetStopID(True)

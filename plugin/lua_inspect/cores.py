@@ -76,6 +76,7 @@ def same_memory(path: str, read: Callable[[int, int], bytes]) -> bool:
         with open(path, "rb") as handle:
             with mmap.mmap(handle.fileno(), 0, prot=mmap.PROT_READ) as file:
                 for offset, address, length in _loaded(file):
+                    length = min(length, len(file) - offset)  # it may be cut off
                     for at in range(0, length, _SAMPLE):
                         size = min(_SAMPLE, length - at)
                         if file[offset + at : offset + at + size] != read(
