@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import support
 from debuggers import DEBUGGERS
+from everywhere import Everywhere
 from stages import run_stages
 from support import ROOT, Server, gcore, inspect, verdicts
 
@@ -24,6 +26,20 @@ sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 from debian_lua import WANTED, Suites, Unavailable  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "e2e" / "golden"
+
+
+@pytest.fixture(scope="session")
+def everywhere():
+    support.everywhere = Everywhere()
+    yield support.everywhere
+    support.everywhere.end()
+    support.everywhere = None
+
+
+@pytest.fixture(autouse=True)
+def in_every_debugger(everywhere):
+    """What a test runs in the shell runs in gdb and lldb, too."""
+    everywhere.begin_test()
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,9 @@ class Gdb(Debugger):
         line = ["gdb", "-nx", "-q", "-ex", "set confirm off", "-ex", self.load_plugin]
         return [*line, *(["-c", str(core)] if core else [])]
 
+    def serving(self, script):
+        return [*self.line([], None, None, 1), "-x", script]
+
     def mark(self):
         return f"echo {MARK}\\n"
 
@@ -100,6 +103,10 @@ class Lldb(Debugger):
     def interactive(self, core):
         line = [self.program, "-x", "-o", self.load_plugin]
         return [*line, *(["-c", str(core)] if core else [])]
+
+    def serving(self, script):
+        line = [self.program, "-x", "-b", "-o", self.load_plugin]
+        return [*line, "-o", f"command script import {script}"]
 
     def mark(self):
         return f"script print({MARK!r})"

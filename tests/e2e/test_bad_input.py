@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from support import inspect
+from support import inspect, inspect_in_shell
 
 
 def check_refused(result):
@@ -125,7 +125,8 @@ def test_truncated_core(server_core, tmp_path, share):
     whole = server_core.path.read_bytes()
     cut = tmp_path / "cut.core"
     cut.write_bytes(whole[: int(len(whole) * share)])
-    result = inspect(cut, "leaks")
+    # Without any memory, lldb cannot tell it from other cores that it has loaded before.
+    result = (inspect if share > 0.01 else inspect_in_shell)(cut, "leaks")
     assert result.returncode in (0, 1, 2), result.stderr
     if result.returncode == 2:
         check_refused(result)

@@ -140,7 +140,7 @@ def test_a_truncated_core_is_no_damage(stages, tmp_path):
     """What is cut off is missing, not broken."""
     whole = stages["pause"].core.read_bytes()
     for share in (0.5, 0.7, 0.9):
-        cut = tmp_path / "cut.core"
+        cut = tmp_path / f"cut{share}.core"
         cut.write_bytes(whole[: int(len(whole) * share)])
         result = inspect(cut, "check", "--json")
         answer = json.loads(result.stdout)

@@ -13,7 +13,15 @@ from random import Random
 
 import pytest
 from lua_source import LuaSource, Unavailable, run
-from support import ROOT, Server, document, gcore, inspect, verdicts
+from support import (
+    ROOT,
+    Server,
+    document,
+    gcore,
+    inspect,
+    inspect_in_shell,
+    verdicts,
+)
 
 # In the middle of what is read, so that nothing fits by chance.
 EXTRA_SPACE = (
@@ -224,8 +232,8 @@ def test_debug_info_overrides_a_canned_layout_that_seems_to_fit(lua_source, tmp_
     objects = lua_source.compile("appended", [change])
     dumped = Dumped(lua_source.link(objects, tmp_path / "lua"))
     check_exact(dumped, "dwarf")
-    dumped.program.unlink()
-    (vm,) = document(dumped.core, "states")["vms"]
+    dumped.program.unlink()  # a debugger goes on with what it has opened
+    (vm,) = json.loads(inspect_in_shell(dumped.core, "states", "--json").stdout)["vms"]
     assert vm["layout"] == "canned" and vm["residual_bytes"] > 0
 
 

@@ -139,6 +139,21 @@ def test_what_stays(core):
     assert inspect(core, "check", "--redact").returncode == 0
 
 
+def test_in_debuggers(core, questions, debugger, tmp_path):
+    """Escaped and withheld as in the shell, with the same hashes."""
+    named = tmp_path / "hostile.core"
+    shutil.copy2(core, named)
+    lines = [f"lua-{' '.join(question)}" for question in questions]
+    withheld = [f"{line} --redact" for line in lines]
+    keyed = [f"{line} --redact-key=secret --json" for line in lines[::4]]
+    shown = debugger.outputs([*lines, *withheld, *keyed], core=named)
+    for line, text in zip([*lines, *withheld, *keyed], shown):
+        assert text and not HIDDEN.search(text), line
+        assert "--redact" not in line or not PLANTED.search(text), line
+    expected = answers(named, questions[::4], "--redact-key=secret", "--json")
+    assert shown[-len(keyed) :] == [text for _, text, _ in expected]
+
+
 def test_python(core):
     code = (
         "import lua_inspect, sys\n"
