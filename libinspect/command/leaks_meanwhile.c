@@ -13,11 +13,15 @@ struct meanwhile {
   struct leaks *leaks;
   struct inspect_error *error; /* of the calling thread's part */
   atomic_bool has_begun, has_ended, stops;
+  _Atomic(const char *) phase; /* of the other thread, for the one that reports, ... */
+  _Atomic double share;        /* ... and its share, negative if that is not known   */
 };
 
 static bool stops_meanwhile(void *context, const char *phase, double share) {
-  (void)phase, (void)share;
-  return atomic_load(&((struct meanwhile *)context)->stops);
+  struct meanwhile *meanwhile = context;
+  atomic_store(&meanwhile->phase, phase);
+  atomic_store(&meanwhile->share, share);
+  return atomic_load(&meanwhile->stops);
 }
 
 static void dominate_meanwhile(struct meanwhile *meanwhile) {
@@ -29,9 +33,12 @@ static void dominate_meanwhile(struct meanwhile *meanwhile) {
 
 /* Lets the user interrupt the other thread. If none was to be had it has not begun. */
 static void wait_meanwhile(struct meanwhile *meanwhile) {
+  const struct work *work = meanwhile->context->work;
   const struct timespec moment = {.tv_nsec = 1000000};
   while (atomic_load(&meanwhile->has_begun) && !atomic_load(&meanwhile->has_ended)) {
-    if (work_stops(meanwhile->context->work, "dominators", 0, 0))
+    const char *phase = atomic_load(&meanwhile->phase);
+    if (work->report &&
+        work->report(work->context, phase ? phase : "dominators", atomic_load(&meanwhile->share)))
       atomic_store(&meanwhile->stops, true);
     nanosleep(&moment, NULL);
   }
@@ -57,7 +64,7 @@ static void run_meanwhile(void *context, size_t number) {
 
 struct inspect_error *leaks_begin_meanwhile(struct command_context *context, struct leaks *leaks) {
   enum { WORTH_A_THREAD = 1 << 14 };
-  struct meanwhile meanwhile = {.context = context, .leaks = leaks};
+  struct meanwhile meanwhile = {.context = context, .leaks = leaks, .share = -1};
   bool pays =
       context->session->heap.graph.object_count >= WORTH_A_THREAD && !context->options->brief;
   if (work_threads(context->work) < 2 || !pays) return leaks_begin(context, leaks);

@@ -61,7 +61,7 @@ static struct inspect_error *examine_all(struct inspect_session *session,
     }
     if (weak.count) qsort_r(weak.items, weak.count, sizeof *weak.items, by_rank, &session->heap);
     for (size_t i = 0; !error && i < weak.count; i++) {
-      if (work_stops(work, "reading trackers", i, weak.count))
+      if (work_stops(work, "reading trackers", 0, 0))
         error = error_interrupted();
       else
         error = examine(session, options, work, vm, weak.items[i], trackers);

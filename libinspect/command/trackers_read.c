@@ -256,7 +256,9 @@ static void take_pieces(struct reading *reading, size_t part, bool counts) {
       read_piece(&reader, true, begin, end, piece);
     else
       read_piece(&reader, false, begin, end, piece);
-    if (!part && work_stops(reading->work, "reading trackers", 0, 0))
+    size_t before = counts ? 0 : reading->piece_count; /* all are counted before they are read */
+    if (!part &&
+        work_stops(reading->work, "reading trackers", before + piece, 2 * reading->piece_count))
       __atomic_store_n(&reading->stopped, true, __ATOMIC_RELAXED);
   }
   memcpy(reading->verdicts[part], reader.verdicts, sizeof reader.verdicts);

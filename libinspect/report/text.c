@@ -126,11 +126,14 @@ bool render_text(struct document *document, const struct render_options *options
                       .colour = options->colour,
                       .whole = options->width == 0};
   output_init(&page.output, options);
+  size_t done = 0, total = 0;
+  for (const struct item *item = document->first; item; item = item->next)
+    total++;
   for (const struct item *item = document->first; item; item = item->next) {
     if (item->kind == ITEM_LINE) render_line(&page, (const struct line *)item);
     if (item->kind == ITEM_TABLE) render_table(&page, (const struct table *)item);
     if (item->kind == ITEM_CHAIN) render_chain(&page, (const struct chain_view *)item);
-    if (page.failed || page.output.closed || document_stops(document, 0, 0)) break;
+    if (page.failed || page.output.closed || document_stops(document, done++, total)) break;
   }
   if (document->is_partial && document->closing && !page.failed)
     render_line(&page, document->closing);
