@@ -122,6 +122,16 @@ static uint32_t class_of_code(struct classifier *state, object_id object, uint64
   return known(state, key, intern_text(state, object, fits, CLASS_BY_SYMBOL));
 }
 
+/* "function room.lua:41"; what a file consists of is defined in no line of it: "main chunk
+ * room.lua", "prototype of main chunk room.lua". */
+static bool add_place(struct text *text, const char *prefix, const char *name) {
+  const char *line = strrchr(name, ':');
+  if (!line || strcmp(line, ":0") != 0) return text_printf(text, "%s %s", prefix, name);
+  const char *before = strcmp(prefix, "function") == 0 ? "" : prefix;
+  return text_printf(text, "%s%smain chunk %.*s", before, *before ? " of " : "", (int)(line - name),
+                     name);
+}
+
 /* By the place where a prototype is defined. */
 static uint32_t class_of_source(struct classifier *state, struct vm *vm, object_id object,
                                 object_id prototype, const char *prefix) {
@@ -135,7 +145,7 @@ static uint32_t class_of_source(struct classifier *state, struct vm *vm, object_
   if (name && state->by == CLASSES_BY_SOURCE)
     fits = text_add(&state->text, name, (size_t)(strrchr(name, ':') - name));
   else if (name)
-    fits = text_printf(&state->text, "%s %s", prefix, name);
+    fits = add_place(&state->text, prefix, name);
   class = name ? intern_text(state, object, fits, CLASS_BY_SOURCE) : 0;
   arena_free(&arena);
   return known(state, key, class);
