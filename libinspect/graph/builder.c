@@ -159,8 +159,8 @@ static bool fill_objects(struct hand_graph *hand, const struct graph_builder *bu
     const struct hand_object *written = &builder->objects.items[object];
     graph->type[object] = (uint8_t)written->type;
     graph->flags[object] = written->flags;
-    bool is_big = written->bytes >= UINT32_MAX;
-    graph->bytes[object] = is_big ? UINT32_MAX : (uint32_t)written->bytes;
+    bool is_big = written->bytes >= BIG_OBJECT;
+    graph->bytes[object] = is_big ? (uint16_t)BIG_OBJECT : (uint16_t)written->bytes;
     if (!is_big) continue;
     struct graph_big *big = realloc(graph->big, (graph->big_count + 1) * sizeof *big);
     if (!big) return false;

@@ -61,7 +61,7 @@ void heap_estimate(struct heap *heap, struct heap_estimate *result) {
 }
 
 uint64_t heap_memory(const struct heap *heap, const struct heap_estimate *estimate) {
-  enum { PER_OBJECT = 18, PER_REFERENCE = 5, BITS_PER_BYTE = 8 };
+  enum { PER_OBJECT = 16, PER_REFERENCE = 5, BITS_PER_BYTE = 8 };
   uint64_t bits = 2 * (heap->map.granule_count / BITS_PER_BYTE); /* marks, ranks and others */
   return estimate->objects * PER_OBJECT + estimate->references * PER_REFERENCE + bits;
 }

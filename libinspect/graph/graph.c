@@ -6,22 +6,22 @@
 
 #include <stdlib.h>
 
-static uint64_t bytes_of_big(const struct graph *graph, object_id object) {
-  size_t low = 0, high = graph->big_count;
+uint64_t graph_big_bytes(const struct graph_big *big, size_t count, object_id object) {
+  size_t low = 0, high = count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (graph->big[middle].object < object)
+    if (big[middle].object < object)
       low = middle + 1;
     else
       high = middle;
   }
-  bool found = low < graph->big_count && graph->big[low].object == object;
-  return found ? graph->big[low].bytes : UINT32_MAX;
+  bool found = low < count && big[low].object == object;
+  return found ? big[low].bytes : BIG_OBJECT;
 }
 
 uint64_t graph_bytes(const struct graph *graph, object_id object) {
-  uint32_t bytes = graph->bytes[object];
-  return bytes == UINT32_MAX ? bytes_of_big(graph, object) : bytes;
+  uint16_t bytes = graph->bytes[object];
+  return bytes == BIG_OBJECT ? graph_big_bytes(graph->big, graph->big_count, object) : bytes;
 }
 
 object_id graph_owner(const struct graph *graph, reference_id reference) {

@@ -101,12 +101,14 @@ struct graph_loss {
   bool is_unlisted;
 };
 
+enum { BIG_OBJECT = UINT16_MAX };
+
 struct graph {
   uint32_t object_count;
   uint64_t reference_count;
   uint8_t *type;         /* enum object_type                                      */
   uint8_t *flags;        /* enum object_flag, or-ed                               */
-  uint32_t *bytes;       /* shallow size as the VM counts it; UINT32_MAX: see big */
+  uint16_t *bytes;       /* shallow size as the VM counts it; BIG_OBJECT: see big */
   uint64_t *block_first; /* first reference of object 65536*i ...                 */
   uint32_t *first;       /* ... plus this: object_count + 1 entries               */
   object_id *target;     /* of each reference                                     */
@@ -116,7 +118,7 @@ struct graph {
   struct graph_big {
     object_id object;
     uint64_t bytes;
-  } * big; /* objects of 4 GiB and more, sorted by id               */
+  } * big; /* objects of BIG_OBJECT bytes and more, sorted by id    */
   size_t big_count;
   bool incomplete;           /* references were lost (damage, missing memory): what is not
                                 reached may still have been reachable: analysis/doubt.h */
@@ -130,6 +132,9 @@ static inline reference_id graph_first(const struct graph *graph, uint64_t objec
 }
 
 uint64_t graph_bytes(const struct graph *graph, object_id object);
+
+/* What a list of big objects, sorted by id, says of one. */
+uint64_t graph_big_bytes(const struct graph_big *big, size_t count, object_id object);
 
 /* The object whose row holds the reference: binary search. */
 object_id graph_owner(const struct graph *graph, reference_id reference);

@@ -270,8 +270,8 @@ static inline struct inspect_error *take_size(struct reader *reader, size_t inde
   struct discovery *found = reader->found;
   uint64_t bytes = reader->visit.bytes;
   reader->object_bytes += bytes;
-  bool is_big = bytes >= UINT32_MAX;
-  found->bytes.items[found->bytes.count++] = is_big ? UINT32_MAX : (uint32_t)bytes;
+  bool is_big = bytes >= BIG_OBJECT;
+  found->bytes.items[found->bytes.count++] = is_big ? (uint16_t)BIG_OBJECT : (uint16_t)bytes;
   if (__builtin_expect(!is_big, 1)) return NULL;
   struct graph_big big = {.object = (object_id)index, .bytes = bytes};
   return vector_push(&found->bigs, big) ? NULL : error_no_memory();

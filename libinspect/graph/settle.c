@@ -25,11 +25,8 @@ static uint64_t address_of(const struct settling *settling, object_id object) {
 }
 
 uint64_t discovered_bytes(const struct discovery *found, object_id object) {
-  uint32_t bytes = found->bytes.items[object];
-  if (bytes < UINT32_MAX) return bytes;
-  for (size_t i = 0; i < found->bigs.count; i++)
-    if (found->bigs.items[i].object == object) return found->bigs.items[i].bytes;
-  return bytes;
+  uint16_t bytes = found->bytes.items[object];
+  return bytes < BIG_OBJECT ? bytes : graph_big_bytes(found->bigs.items, found->bigs.count, object);
 }
 
 /* ---- Moments -----------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ struct discovery {
   struct VECTOR(uint32_t) granules; /* of each object, in order of discovery: also the queue    */
   struct VECTOR(uint8_t) types;     /* before the visit: the expected tag                       */
   struct VECTOR(uint8_t) flags;
-  struct VECTOR(uint32_t) bytes;
+  struct VECTOR(uint16_t) bytes;
   struct VECTOR(uint32_t) first; /* first reference of each object, see discovery_row         */
   struct VECTOR(uint64_t) block_first; /* ... of each ROW_BLOCK objects                         */
   struct VECTOR(uint32_t) targets;

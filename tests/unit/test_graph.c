@@ -75,7 +75,7 @@ static void test_blocks(void **state) {
 static void test_bytes(void **state) {
   (void)state;
   begin(1);
-  static const uint64_t sizes[] = {UINT32_MAX - 1, UINT32_MAX, UINT64_C(1) << 40, 0};
+  static const uint64_t sizes[] = {BIG_OBJECT - 1, BIG_OBJECT, UINT64_C(1) << 40, 0};
   for (size_t i = 0; i < 4; i++)
     assert_true(graph_builder_object(builder, OBJECT_STRING, 0, sizes[i]));
   struct graph *graph = finish();

@@ -52,19 +52,19 @@ static void test_owners(void **state) {
   munmap(graph.block_first, (MOST / BLOCK + 1) * sizeof *graph.block_first);
 }
 
-/* Sizes beyond 4 GiB of objects with large ids. */
+/* Sizes of 2 bytes and more, of objects with large ids. */
 static void test_sizes(void **state) {
   (void)state;
   struct graph_big big[] = {{.object = 7, .bytes = MOST + 1},
                             {.object = UINT32_MAX - 2, .bytes = 3 * MOST}};
   struct graph graph = {
-      .object_count = UINT32_MAX - 1, .bytes = SPARSE(uint32_t, MOST), .big = big, .big_count = 2};
+      .object_count = UINT32_MAX - 1, .bytes = SPARSE(uint16_t, MOST), .big = big, .big_count = 2};
   if (!graph.bytes) skip();
-  graph.bytes[7] = graph.bytes[UINT32_MAX - 2] = UINT32_MAX;
-  graph.bytes[UINT32_MAX - 3] = UINT32_MAX - 1;
+  graph.bytes[7] = graph.bytes[UINT32_MAX - 2] = BIG_OBJECT;
+  graph.bytes[UINT32_MAX - 3] = BIG_OBJECT - 1;
   assert_true(graph_bytes(&graph, 7) == MOST + 1);
   assert_true(graph_bytes(&graph, UINT32_MAX - 2) == 3 * MOST);
-  assert_int_equal(graph_bytes(&graph, UINT32_MAX - 3), UINT32_MAX - 1);
+  assert_int_equal(graph_bytes(&graph, UINT32_MAX - 3), BIG_OBJECT - 1);
   munmap(graph.bytes, MOST * sizeof *graph.bytes);
 }
 
@@ -86,7 +86,7 @@ static void test_append(void **state) {
     LEND(found, granules, uint32_t, OBJECTS + MORE);
     LEND(found, types, uint8_t, OBJECTS + MORE);
     LEND(found, flags, uint8_t, OBJECTS + MORE);
-    LEND(found, bytes, uint32_t, OBJECTS + MORE);
+    LEND(found, bytes, uint16_t, OBJECTS + MORE);
     LEND(found, first, uint32_t, OBJECTS + MORE);
     LEND(found, block_first, uint64_t, 16);
     LEND(found, targets, uint32_t, room);
@@ -100,7 +100,7 @@ static void test_append(void **state) {
     for (uint64_t i = 0; i < MORE; i++) {
       assert_true(vector_push(&log.granules, (uint32_t)i) && vector_push(&log.types, (uint8_t)i) &&
                   vector_push(&log.flags, (uint8_t)(i * 3)) &&
-                  vector_push(&log.bytes, (uint32_t)(i * 7)) && vector_push(&log.first, 0u));
+                  vector_push(&log.bytes, (uint16_t)(i * 7)) && vector_push(&log.first, 0u));
       if (i % ROW_BLOCK == 0) assert_true(vector_push(&log.block_first, UINT64_C(0)));
       discovery_set_row(&log, i, log.targets.count);
       for (uint64_t j = 0; j < i % 4; j++)
@@ -121,7 +121,7 @@ static void test_append(void **state) {
       assert_int_equal(found.granules.items[object], i);
       assert_int_equal(found.types.items[object], (uint8_t)i);
       assert_int_equal(found.flags.items[object], (uint8_t)(i * 3));
-      assert_int_equal(found.bytes.items[object], (uint32_t)(i * 7));
+      assert_int_equal(found.bytes.items[object], (uint16_t)(i * 7));
       for (uint64_t j = 0; j < i % 4; j++, row++) {
         assert_int_equal(found.targets.items[row], i + j);
         assert_int_equal(found.kinds.items[row], (uint8_t)(i ^ j));
