@@ -5,18 +5,27 @@
  * so that asking for all entries of one table visits it once. */
 #include "base/shortage.h"
 #include "graph/heap.h"
-#include "lua/stack.h"
+#include "lua/visit.h"
 
 enum { CACHED_ROWS = 16 };
 
 struct cached_row {
   object_id object;
-  size_t count;
-  struct place {
-    uint64_t detail;
-    bool in_hash;
-  } * places;
+  struct places VECTOR(uint64_t) places; /* see place_of */
 };
+
+struct place {
+  uint64_t detail;
+  bool in_hash;
+};
+
+static struct place place_of(uint64_t packed) {
+  return (struct place){.detail = packed >> 1, .in_hash = packed & 1};
+}
+
+static inline bool add_place(struct places *places, uint64_t detail, bool in_hash) {
+  return vector_push(places, detail << 1 | in_hash);
+}
 
 struct label_cache {
   struct cached_row rows[CACHED_ROWS];
@@ -27,32 +36,57 @@ struct label_cache {
   struct lua_calls calls; /* and its calls */
 };
 
+static void take_place(struct visitor *visitor, enum reference_kind kind, uint64_t address,
+                       uint8_t tag, uint64_t detail, bool in_hash, bool trusted) {
+  (void)kind, (void)address, (void)tag, (void)trusted;
+  add_place(visitor->sink, detail, in_hash);
+}
+
+/* All places, if the graph has all of the object's references: then none need be looked up, and a
+ * table of millions is gone through in a moment. */
+static bool list_all(struct heap *heap, object_id object, struct places *places) {
+  const struct graph *graph = &heap->graph;
+  struct vm *vm = &heap_vm_of(heap, object)->vm;
+  size_t count = (size_t)(graph_first(graph, (uint64_t)object + 1) - graph_first(graph, object));
+  struct visit visit = {0};
+  struct visitor visitor = {
+      .vm = vm, .visit = &visit, .address = heap_address(heap, object), .sink = places};
+  if (!visit_is_plain(vm->layout)) return false;
+  vector_prepare(places, count + 1);
+  return visit_object(&visitor, TAG_ANY, true, take_place) && places->count == count;
+}
+
+/* The places of those references that lead to objects. False: memory is out, or it is no object. */
+static bool list_known(struct heap *heap, object_id object, struct places *places) {
+  struct vm *vm = &heap_vm_of(heap, object)->vm;
+  struct visit visit = {0};
+  bool no_memory = false;
+  bool fits = lua54_visit(vm, heap_address(heap, object), TAG_ANY, &visit, &no_memory) &&
+              !no_memory && vector_reserve(places, visit.references.count + 1);
+  if (no_memory) shortage_note();
+  for (size_t i = 0; fits && i < visit.references.count; i++) {
+    const struct raw_reference *reference = &visit.references.items[i];
+    if (heap_object_at(heap, reference->address) != NO_OBJECT &&
+        !lua54_is_leftover(vm, visit.type, reference->kind, reference->address, reference->tag))
+      add_place(places, reference->detail, reference->in_hash);
+  }
+  vector_free(&visit.references);
+  return fits;
+}
+
 /* The places of an object's references, NULL when memory is out or the target changed its mind. */
 static const struct cached_row *row_of(struct heap *heap, object_id object) {
   struct label_cache *cache = heap->labels;
   for (size_t i = 0; i < CACHED_ROWS; i++)
-    if (cache->rows[i].places && cache->rows[i].object == object) return &cache->rows[i];
-  struct heap_vm *owner = heap_vm_of(heap, object);
-  struct visit visit = {0};
-  bool no_memory = false;
+    if (cache->rows[i].places.items && cache->rows[i].object == object) return &cache->rows[i];
   struct cached_row row = {.object = object};
-  bool is_object = lua54_visit(&owner->vm, heap_address(heap, object), TAG_ANY, &visit, &no_memory);
-  if (is_object && !no_memory)
-    row.places = malloc((visit.references.count + 1) * sizeof *row.places);
-  if (is_object && !row.places) shortage_note();
-  for (size_t i = 0; row.places && i < visit.references.count; i++) {
-    const struct raw_reference *reference = &visit.references.items[i];
-    if (heap_object_at(heap, reference->address) == NO_OBJECT ||
-        lua54_is_leftover(&owner->vm, visit.type, reference->kind, reference->address,
-                          reference->tag))
-      continue;
-    row.places[row.count++] =
-        (struct place){.detail = reference->detail, .in_hash = reference->in_hash};
+  if (!list_all(heap, object, &row.places)) {
+    row.places.count = 0;
+    if (!list_known(heap, object, &row.places)) vector_free(&row.places);
   }
-  vector_free(&visit.references);
-  if (!row.places) return NULL;
+  if (!row.places.items) return NULL;
   struct cached_row *slot = &cache->rows[cache->next++ % CACHED_ROWS];
-  free(slot->places);
+  vector_free(&slot->places);
   *slot = row;
   return slot;
 }
@@ -190,8 +224,8 @@ static void read_label(void *context, object_id from, reference_id reference, st
   }
   const struct cached_row *row = row_of(heap, from);
   reference_id position = reference - graph_first(graph, from);
-  if (!row || position >= row->count) return;
-  struct place place = row->places[position];
+  if (!row || position >= row->places.count) return;
+  struct place place = place_of(row->places.items[position]);
   uint64_t address = heap_address(heap, from);
   switch (label->kind) {
   case REFERENCE_INDEX:
@@ -283,7 +317,7 @@ struct inspect_error *heap_labels_open(struct heap *heap) {
 
 void heap_labels_close(struct heap *heap) {
   for (size_t i = 0; heap->labels && i < CACHED_ROWS; i++)
-    free(heap->labels->rows[i].places);
+    vector_free(&heap->labels->rows[i].places);
   if (heap->labels) vector_free(&heap->labels->calls);
   free(heap->labels);
   heap->labels = NULL;
