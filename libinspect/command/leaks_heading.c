@@ -21,7 +21,7 @@ static bool is_same_text(const struct described *described, struct tracked_text 
   return described->size == text.size && memcmp(described->text, text.bytes, text.size) == 0;
 }
 
-enum { MOST_DESCRIPTIONS = 3, MOST_SHARES = 16, WORTH_THREADS = 1 << 14 };
+enum { MOST_DESCRIPTIONS = 3, MOST_SHARES = 16, WORTH_THREADS = 1 << 12 };
 
 static size_t common_size(const struct described *common, struct tracked_text text) {
   size_t same = 0;

@@ -147,7 +147,7 @@ static struct inspect_error *note_entries(struct leaks *leaks, const struct work
 }
 
 struct inspect_error *leaks_link_entries(struct command_context *context, struct leaks *leaks) {
-  enum { WORTH_A_THREAD = 1 << 14 };
+  enum { WORTH_A_THREAD = 1 << 12 };
   const struct heap *heap = &context->session->heap;
   struct linking linking = {.heap = heap,
                             .leaks = leaks,

@@ -40,6 +40,7 @@ def test_same_bytes(make_core, tmp_path, kind):
     core = make_core(script, "kernel").path
     for command in (
         ["states"],
+        ["leaks"],
         ["leaks", "--json"],
         ["heap", "--by", "class"],
         ["triage", "--json"],
