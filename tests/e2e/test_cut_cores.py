@@ -10,7 +10,7 @@ from support import document, inspect
 
 PAGE = 4096
 LONG = bool(os.environ.get("LUA_INSPECT_LONG"))
-CORES = ["debian-5.4.4", "debian-5.5.1"]
+CORES = ["debian-5.4.4", "debian-5.4.4-gcore", "debian-5.5.1"]
 REACHED = {"leaked", "unknown"}
 
 
