@@ -94,13 +94,24 @@ static uint32_t set_for(struct search *search, uint32_t set, uint64_t signature,
   return found != NO_NUMBER ? found : new_set(search, set, signature);
 }
 
+/* Whether the holder that is open is the one to name: it has more bytes, or as many and the lower
+ * address; the order in which holders come says nothing. */
+static bool is_better_holder(const struct graph *graph, const struct spread_set *set) {
+  if (!set->holder_tops) return true;
+  if (set->open_bytes != set->holder_bytes) return set->open_bytes > set->holder_bytes;
+  if (set->open == NO_OBJECT || set->holder == NO_OBJECT) return set->open != NO_OBJECT;
+  uint64_t (*address)(void *, object_id) = graph->labels.address;
+  return address &&
+         address(graph->labels.context, set->open) < address(graph->labels.context, set->holder);
+}
+
 /* What was counted of the holder that was open. */
 static void close_holder(const struct graph *graph, struct spread_set *set) {
   if (!set->open_tops) return;
   set->holders++;
   if (set->open != NO_OBJECT) set->holders_bytes += graph_bytes(graph, set->open);
   set->holder_sum += times_log(set->open_bytes);
-  if (set->open_bytes > set->holder_bytes || !set->holder_tops) {
+  if (is_better_holder(graph, set)) {
     set->holder = set->open;
     set->holder_bytes = set->open_bytes;
     set->holder_tops = set->open_tops;
