@@ -1,6 +1,6 @@
 /* check.c - is the heap as Lua keeps it? The command over graph/check.h. */
 #include "graph/check.h"
-#include "command/session.h"
+#include "command/listing.h"
 
 struct checks {
   struct check check;
@@ -196,6 +196,9 @@ struct inspect_error *command_check(struct command_context *context) {
   describe_target(context, false);
   to_data(context, checks);
   to_page(context, checks);
+  struct line *line = listing_next(context);
+  listing_try(context, line, "lua-states -v");
+  listing_try(context, line, "lua-triage");
   describe_faults(context);
   context->found = checks->check.violations.total != 0;
   return NULL;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "command/listing.h"
 #include "graph/evidence.h"
 
 /* ---- Which release -----------------------------------------------------------------------------
@@ -107,6 +108,9 @@ struct inspect_error *command_gc(struct command_context *context) {
     gc_to_page(context, &report, is_only);
     gc_to_data(list, &report);
   }
+  struct line *line = listing_next(context);
+  listing_try(context, line, "lua-heap --garbage");
+  listing_try(context, line, "lua-leaks");
   describe_faults(context);
   return NULL;
 }

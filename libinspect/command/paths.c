@@ -138,6 +138,14 @@ static void write_paths(struct command_context *context, const struct found_path
   }
 }
 
+static void page_next_commands(struct command_context *context, object_id object) {
+  unsigned long long address = heap_address(&context->session->heap, object);
+  struct line *line = listing_next(context);
+  if (context->options->chains < 2) listing_try(context, line, "lua-paths 0x%llx -k 4", address);
+  listing_try(context, line, "lua-refs 0x%llx", address);
+  listing_try(context, line, "lua-print 0x%llx", address);
+}
+
 struct inspect_error *command_paths(struct command_context *context) {
   struct inspect_session *session = context->session;
   object_id object;
@@ -157,6 +165,7 @@ struct inspect_error *command_paths(struct command_context *context) {
     struct line *line = page_line(context->document, 0);
     line_words(line, STYLE_MUTED, "the search reached its bound: there may be more chains");
   }
+  page_next_commands(context, object);
   describe_faults(context);
   return NULL;
 }

@@ -149,6 +149,9 @@ struct inspect_error *command_states(struct command_context *context) {
         "found from what the native threads hold; lua-states searches all memory for others");
   }
   if (context->options->verbose) page_evidence(context, &order);
+  struct line *line = listing_next(context);
+  listing_try(context, line, "lua-triage");
+  if (!context->options->verbose) listing_try(context, line, "lua-states -v");
   describe_faults(context);
   return NULL;
 }
