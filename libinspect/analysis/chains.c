@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "analysis/chain_ties.h"
+#include "base/large.h"
 #include "base/number_map.h"
 
 enum {
@@ -184,6 +185,21 @@ static struct inspect_error *check_work(struct search *search) {
   return ++search->steps % WORK_STEPS == 0 && reports(search) ? error_interrupted() : NULL;
 }
 
+/* The places of the first few targets that can be settled. */
+static void prefetch_targets(const struct search *search, object_id object) {
+  enum { FEW = 8 };
+  const struct graph *graph = search->graph;
+  reference_id first = graph_first(graph, object);
+  reference_id end = graph_first(graph, (uint64_t)object + 1);
+  for (reference_id i = first; i < end && i < first + FEW; i++) {
+    object_id target = graph->target[i];
+    if (!bitset_has(&search->open, target)) continue;
+    __builtin_prefetch(&search->chains->parent[target], 1);
+    __builtin_prefetch(&search->chains->via[target], 1);
+    __builtin_prefetch(&search->chains->tier[target], 1);
+  }
+}
+
 static void prefetch_row(const struct search *search, size_t position) {
   const struct graph *graph = search->graph;
   if (position + 2 * LOOKAHEAD < search->frontier.count)
@@ -193,6 +209,8 @@ static void prefetch_row(const struct search *search, size_t position) {
     __builtin_prefetch(&graph->target[row]);
     __builtin_prefetch(&graph->kind[row]);
   }
+  if (position + LOOKAHEAD / 2 < search->frontier.count)
+    prefetch_targets(search, search->frontier.items[position + LOOKAHEAD / 2]);
 }
 
 static struct inspect_error *offer_frontier(struct search *search) {
@@ -310,9 +328,9 @@ static struct inspect_error *settle_all(struct search *search) {
 
 static struct inspect_error *chains_init(struct chains *chains, uint32_t count) {
   *chains = (struct chains){.object_count = count};
-  chains->parent = malloc(((size_t)count + 1) * sizeof *chains->parent);
-  chains->via = malloc(((size_t)count + 1) * sizeof *chains->via);
-  chains->tier = calloc((size_t)count + 1, sizeof *chains->tier);
+  chains->parent = large_alloc((size_t)count + 1, sizeof *chains->parent);
+  chains->via = large_alloc((size_t)count + 1, sizeof *chains->via);
+  chains->tier = large_zeroed((size_t)count + 1, sizeof *chains->tier);
   bool ok = bitset_init(&chains->settled, count);
   return ok && chains->parent && chains->via && chains->tier ? NULL : error_no_memory();
 }

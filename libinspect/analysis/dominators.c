@@ -277,15 +277,16 @@ static struct inspect_error *fill(struct building *building, const struct bitset
   const struct work *work = building->work;
   TRY(build_reached(building, live));
   size_t room = (size_t)result->object_count + 1;
-  result->enter = large_zeroed(room, sizeof *result->enter);
-  result->leave = large_zeroed(room, sizeof *result->leave);
+  result->enter = large_cleared(room, sizeof *result->enter);
+  result->leave = large_cleared(room, sizeof *result->leave);
   if (!result->enter || !result->leave) return error_no_memory();
   TRY(attach(&building->layers, &building->inner, &building->tree, result->enter, result->leave,
              work));
   inner_graph_free(&building->inner);
   result->parent = building->layers.holder;
   building->layers.holder = NULL;
-  result->retained = large_zeroed(room, sizeof *result->retained);
+  building->parts = work_threads(work); /* there may be more by now */
+  result->retained = large_cleared(room, sizeof *result->retained);
   if (!result->retained) return error_no_memory();
   parallel_run(building->parts, sum_leaves, building);
   TRY(report(building, 1));

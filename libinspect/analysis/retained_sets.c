@@ -23,8 +23,7 @@ enum {
   LANES = 8,
   EIGHT = 8,
   CHECK_EVERY = 1 << 16,
-  LOOK_AHEAD = 12,
-  LARGE_ROW = 64,        /* references       */
+  LOOK_AHEAD = 16,
   LEAST_QUEUE = 1 << 10, /* places; as in mark.c        */
   OBJECTS_PER_PLACE = 512,
 };
@@ -91,11 +90,13 @@ static struct inspect_error *visit(struct spreading *it, object_id object) {
   if (++it->steps % CHECK_EVERY == 0 &&
       work_stops(it->work, "retained sizes", it->steps, it->graph->object_count))
     return error_interrupted();
+  /* In a sweep the row that comes next in memory is often the one to be visited next. */
+  const object_id *row = it->graph->target;
+  reference_id last = it->graph->reference_count - 1;
   struct held held = held_begin(holding, object);
-  bool is_large = held.end - held.at > LARGE_ROW;
   for (object_id target; held_next(holding, &held, &target);) {
-    if (is_large && held.end - held.at > LOOK_AHEAD)
-      __builtin_prefetch(&it->reach[it->graph->target[held.at + LOOK_AHEAD]], 1);
+    reference_id ahead = held.at + LOOK_AHEAD;
+    __builtin_prefetch(&it->reach[row[ahead < last ? ahead : last]], 1);
     give(it, target, bits);
   }
   return NULL;

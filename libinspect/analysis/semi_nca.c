@@ -298,6 +298,7 @@ static struct inspect_error *allocate(struct search *search) {
   bool fits = tree->vertex && tree->dominator && tree->pairs && tree->spare[0] && tree->spare[1] &&
               bitset_init(&search->unseen, search->inner->count);
   if (!fits) return error_no_memory();
+  vector_prepare(&search->predecessors, search->inner->count); /* most have one at most */
   search->semi = tree->spare[0];
   search->first = tree->spare[1];
   for (size_t node = 0; node < search->inner->count; node += 64) {

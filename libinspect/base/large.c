@@ -21,6 +21,13 @@ void *large_zeroed(size_t count, size_t element_size) {
   return block;
 }
 
+void *large_cleared(size_t count, size_t element_size) {
+  char *block = large_zeroed(count, element_size);
+  for (size_t i = 0; block && i < count * element_size; i += HUGE_PAGE)
+    *(volatile char *)&block[i] = 0;
+  return block;
+}
+
 void *large_alloc(size_t count, size_t element_size) {
   if (element_size && count > SIZE_MAX / element_size) return NULL;
   void *block = malloc(count * element_size);

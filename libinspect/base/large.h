@@ -11,6 +11,10 @@
 /* As calloc. */
 void *large_zeroed(size_t count, size_t element_size);
 
+/* The same for elements that are read before they are written: a first touch that reads costs
+ * twice. All are touched. */
+void *large_cleared(size_t count, size_t element_size);
+
 /* As malloc(count * element_size); NULL also if that overflows. */
 void *large_alloc(size_t count, size_t element_size);
 

@@ -10,7 +10,9 @@ struct work {
   /* Called every few thousand steps; `share` of `phase` done, negative if unknown. Returns true if
    * the work is to stop: the analysis then returns error_interrupted(). */
   bool (*report)(void *context, const char *phase, double share);
-  unsigned threads; /* that an analysis may use, the caller's included; 0 and 1: only that */
+  /* Threads that an analysis may use, the caller's included; 0 and 1: only that. It may change
+   * while the work goes on: results do not depend on it. */
+  unsigned threads;
 };
 
 static inline bool work_stops(const struct work *work, const char *phase, uint64_t done,
@@ -20,7 +22,8 @@ static inline bool work_stops(const struct work *work, const char *phase, uint64
 }
 
 static inline unsigned work_threads(const struct work *work) {
-  return work && work->threads ? work->threads : 1;
+  unsigned threads = work ? __atomic_load_n(&work->threads, __ATOMIC_RELAXED) : 0;
+  return threads ? threads : 1;
 }
 
 #endif

@@ -11,6 +11,7 @@
 struct meanwhile {
   struct command_context *context;
   struct leaks *leaks;
+  struct work quiet;           /* of the other thread          */
   struct inspect_error *error; /* of the calling thread's part */
   atomic_bool has_begun, has_ended, stops;
   _Atomic(const char *) phase; /* of the other thread, for the one that reports, ... */
@@ -25,9 +26,8 @@ static bool stops_meanwhile(void *context, const char *phase, double share) {
 }
 
 static void dominate_meanwhile(struct meanwhile *meanwhile) {
-  const struct work quiet = {.context = meanwhile, .report = stops_meanwhile, .threads = 1};
   atomic_store(&meanwhile->has_begun, true);
-  inspect_error_free(session_dominate(meanwhile->context->session, &quiet));
+  inspect_error_free(session_dominate(meanwhile->context->session, &meanwhile->quiet));
   atomic_store(&meanwhile->has_ended, true);
 }
 
@@ -59,12 +59,16 @@ static void run_meanwhile(void *context, size_t number) {
   meanwhile->context->work = whole;
   if (meanwhile->error || !leaks->is_grouped || !leaks->survivors.count)
     atomic_store(&meanwhile->stops, true);
+  /* From now on the other thread has the processors for itself. */
+  __atomic_store_n(&meanwhile->quiet.threads, work_threads(meanwhile->context->work),
+                   __ATOMIC_RELAXED);
   wait_meanwhile(meanwhile);
 }
 
 struct inspect_error *leaks_begin_meanwhile(struct command_context *context, struct leaks *leaks) {
   enum { WORTH_A_THREAD = 1 << 14 };
   struct meanwhile meanwhile = {.context = context, .leaks = leaks, .share = -1};
+  meanwhile.quiet = (struct work){.context = &meanwhile, .report = stops_meanwhile, .threads = 1};
   bool pays =
       context->session->heap.graph.object_count >= WORTH_A_THREAD && !context->options->brief;
   if (work_threads(context->work) < 2 || !pays) return leaks_begin(context, leaks);
