@@ -9,6 +9,9 @@
  * without them, and all references from there into its subtree lead to itself: the lane starts
  * with it and does not leave the subtree.
  *
+ * Sets that hold little and would be a lane about most of the heap are tried by retained_probe.c
+ * first.
+ *
  * Where the members hold most of the heap little is reached, and where they hold little the lane is
  * mostly about a small subtree: so what is reached is summed, and subtracted from the whole. */
 #include "analysis/retained_sets.h"
@@ -17,6 +20,7 @@
 #include <string.h>
 
 #include "analysis/holding.h"
+#include "analysis/retained_probe.h"
 #include "base/large.h"
 
 enum {
@@ -217,8 +221,9 @@ static void subtract(struct spreading *it) {
 
 /* Up to LANES sets. */
 static struct inspect_error *compute(const struct holding *holding,
-                                     const struct dominators *dominators, struct retained_set *sets,
-                                     size_t count, const struct work *work) {
+                                     const struct dominators *dominators,
+                                     struct retained_set **sets, size_t count,
+                                     const struct work *work) {
   struct spreading it = {.graph = holding->graph,
                          .dominators = dominators,
                          .holding = holding,
@@ -226,7 +231,7 @@ static struct inspect_error *compute(const struct holding *holding,
                          .count = (unsigned)count};
   struct inspect_error *error = allocate(&it) ? NULL : error_no_memory();
   for (size_t i = 0; i < count; i++)
-    it.lanes[i].set = &sets[i];
+    it.lanes[i].set = sets[i];
   if (!error) start(&it);
   if (!error) error = spread(&it);
   if (!error) subtract(&it);
@@ -234,6 +239,33 @@ static struct inspect_error *compute(const struct holding *holding,
   free(it.reach);
   bitset_free(&it.pending);
   return error;
+}
+
+/* Whether a lane would be about much of the heap. */
+static bool is_wide(const struct dominators *dominators, const struct retained_set *set) {
+  enum { SHARE = 8 };
+  object_id common = dominators_common(dominators, set->objects, set->count);
+  return common == NO_OBJECT ||
+         dominators->leave[common] - dominators->enter[common] > dominators->object_count / SHARE;
+}
+
+/* Tries to do without lanes; the sets that are left come first in `left`. */
+static struct inspect_error *probe_all(const struct holding *holding,
+                                       const struct dominators *dominators,
+                                       struct retained_set *sets, size_t count,
+                                       const struct work *work, struct retained_set **left,
+                                       size_t *left_count) {
+  enum { PASSES = 6 }; /* over all references: each a tenth of a lane's price */
+  struct retained_probe probe = {.holding = holding,
+                                 .dominators = dominators,
+                                 .work = work,
+                                 .budget = holding->graph->reference_count * PASSES};
+  for (size_t i = 0; i < count; i++) {
+    bool is_decided = false;
+    if (is_wide(dominators, &sets[i])) TRY(retained_probe(&probe, &sets[i], &is_decided));
+    if (!is_decided) left[(*left_count)++] = &sets[i];
+  }
+  return NULL;
 }
 
 struct inspect_error *retained_sets_compute(const struct graph *graph,
@@ -244,11 +276,16 @@ struct inspect_error *retained_sets_compute(const struct graph *graph,
     sets[i].retained = 0;
   if (!count) return NULL;
   struct holding holding;
+  struct retained_set **left = malloc(count * sizeof(struct retained_set *));
+  size_t left_count = 0;
   struct inspect_error *error =
       holding_init(&holding, graph, dominators->live, dominators->mask, work);
-  for (size_t first = 0; !error && first < count; first += LANES)
-    error = compute(&holding, dominators, sets + first,
-                    count - first < LANES ? count - first : LANES, work);
+  if (!error && !left) error = error_no_memory();
+  if (!error) error = probe_all(&holding, dominators, sets, count, work, left, &left_count);
+  for (size_t first = 0; !error && first < left_count; first += LANES)
+    error = compute(&holding, dominators, left + first,
+                    left_count - first < LANES ? left_count - first : LANES, work);
   holding_free(&holding);
+  free(left);
   return error;
 }
