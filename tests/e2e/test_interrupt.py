@@ -155,7 +155,7 @@ def test_before_anything_was_found(core):
     assert found, "it had an answer each time"
     for seen in found:
         assert seen["phase"] and seen["vms"] in (0, 1)
-        assert seen["bytes"] >= seen["objects"]
+        assert seen["bytes"] > 0 or not seen["objects"]  # found, not yet read: no size
 
 
 LARGE = """
