@@ -320,7 +320,8 @@ static struct inspect_error *resolve_root(struct inspect_session *session,
     if (step->integer < 1 || (uint64_t)step->integer > session->listing.count)
       return error_create(INSPECT_ERROR_NOT_FOUND,
                           "@N is entry N of the list that was shown last in this session, for "
-                          "example by lua-leaks --all",
+                          "example by lua-leaks --all; between two runs of lua-inspect, use its "
+                          "address",
                           session->listing.count ? "the last list has %zu entries"
                                                  : "no list was shown before (%zu entries)",
                           session->listing.count);
