@@ -120,7 +120,8 @@ bool suspects_find(struct suspects *suspects, struct cause *cause, const object_
   if (!position) position = find_first_member(suspects, cause);
   if (!position) return true;
   object_id object = cause->chain.items[position].object;
-  bool is_folded = suspects->graph->type[object] == OBJECT_UPVALUE;
+  bool is_folded =
+      suspects->graph->type[object] == OBJECT_UPVALUE && position + 1 < cause->chain.count;
   cause->only_holder_of = count_dominated(suspects, object);
   cause->suspect = is_folded ? position + 1 : position;
   return true;

@@ -147,7 +147,9 @@ void visit_thread(struct visitor *visitor, emit_reference *emit) {
   uint64_t upvalue = thread.open_upvalues, most = thread.slot_count + 1;
   for (uint64_t i = 0; upvalue && i < most; i++) {
     const uint8_t *header = memory_view(&vm->memory, upvalue, layout->size[SIZE_UpVal]);
-    if (!header || load_field(layout, header, GCObject_tt) != TAG_UPVALUE) {
+    bool is_upvalue = header && load_field(layout, header, GCObject_tt) == TAG_UPVALUE;
+    uint64_t closed = upvalue + layout->place[UpVal_value].offset; /* leaves the list before */
+    if (!is_upvalue || load_field(layout, header, UpVal_v) == closed) {
       visit_damage(visitor, upvalue, "list of open upvalues is broken");
       return;
     }

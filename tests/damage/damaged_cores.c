@@ -208,6 +208,8 @@ static void tell_end(struct progress *progress, int status) {
   if (!copy) return;
   memcpy(copy, victim->original, victim->size);
   damage_apply(&damage, victim, copy, seed);
+  if (ftruncate(victim->descriptor, (off_t)victim->size)) perror("ftruncate");
+  memcpy(victim->bytes, victim->original, victim->size);
   tell(seed, &damage, "the process", words);
   free(copy);
   progress->failures++;

@@ -20,13 +20,17 @@ CORES = [
 ]
 FIRST = int(os.environ.get("LUA_INSPECT_SEED", "1"))
 SAMPLE, MANY, SANITIZED = 10_000, 1_000_000, 50_000
+FOUND = [
+    218251,
+    223108,
+]  # cases that once failed: the last step was suspect; a closed upvalue
 
 
-def damage(build, count, keep, timeout):
+def damage(build, count, keep, timeout, first=FIRST):
     result = subprocess.run(
         [
             build / "tests" / "damage" / "damaged_cores",
-            *("--seed", str(FIRST), "--count", str(count)),
+            *("--seed", str(first), "--count", str(count)),
             *("--jobs", str(min(os.cpu_count() or 1, 16)), "--keep", keep),
             *CORES,
         ],
@@ -50,6 +54,11 @@ def test_sample(tmp_path):
     assert int(compared) > SAMPLE * 3 / 4
     # what was lost is known to be somebody's, mostly: else two thirds would be in doubt
     assert float(said.split(" % of what was garbage")[0].split()[-1]) < 58
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_found(case, tmp_path):
+    damage(ROOT / "build", 1, tmp_path, 60, case)
 
 
 def test_million(tmp_path):
