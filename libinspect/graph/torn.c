@@ -6,6 +6,7 @@
 #include "graph/settle.h"
 #include "lua/block.h"
 #include "lua/stack.h"
+#include "lua/visit.h"
 
 static int by_word(const void *left, const void *right) {
   const uint64_t *a = *(const uint64_t *const *)left, *b = *(const uint64_t *const *)right;
@@ -106,6 +107,7 @@ static uint64_t moving_thread(const struct heap *heap, const struct discovery *f
   for (size_t i = 0; i < found->problems.count; i++) {
     const struct problem *problem = &found->problems.items[i];
     if (problem->kind == PROBLEM_PART && problem->object != NO_OBJECT &&
+        problem->text != BROKEN_OPEN_UPVALUES &&
         found->types.items[problem->object] == OBJECT_THREAD &&
         !source_is_missing(heap->source, problem->address))
       return address_map_address(&heap->map, found->granules.items[problem->object]);

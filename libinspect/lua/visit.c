@@ -120,6 +120,8 @@ static void visit_slots(struct visitor *visitor, emit_reference *emit,
                      value_load(layout, thread->slots + i * layout->size[SIZE_TValue]), i);
 }
 
+const char BROKEN_OPEN_UPVALUES[] = "list of open upvalues is broken";
+
 void visit_thread(struct visitor *visitor, emit_reference *emit) {
   struct vm *vm = visitor->vm;
   const struct layout *layout = vm->layout;
@@ -150,7 +152,7 @@ void visit_thread(struct visitor *visitor, emit_reference *emit) {
     bool is_upvalue = header && load_field(layout, header, GCObject_tt) == TAG_UPVALUE;
     uint64_t closed = upvalue + layout->place[UpVal_value].offset; /* leaves the list before */
     if (!is_upvalue || load_field(layout, header, UpVal_v) == closed) {
-      visit_damage(visitor, upvalue, "list of open upvalues is broken");
+      visit_damage(visitor, upvalue, BROKEN_OPEN_UPVALUES);
       return;
     }
     visit_emit_pointer(visitor, emit, REFERENCE_OPEN_UPVALUE, upvalue, TAG_UPVALUE, i + 1);

@@ -288,6 +288,9 @@ INLINE void visit_upvalue(struct visitor *visitor, bool plain, emit_reference *e
 
 /* ---- Rare kinds (visit.c) -------------------------------------------------------------------- */
 
+/* The fault of a thread whose stack may be sound. */
+extern const char BROKEN_OPEN_UPVALUES[];
+
 void visit_prototype(struct visitor *visitor, emit_reference *emit);
 void visit_thread(struct visitor *visitor, emit_reference *emit);
 
